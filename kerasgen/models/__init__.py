@@ -1,0 +1,35 @@
+"""Models: one file each. Importing this package registers every class with Keras."""
+
+import importlib
+import inspect
+import pkgutil
+
+from kerasgen.errors import InputError, unknown
+from kerasgen.models.base import GenerativeModel, Model, Phase
+from kerasgen.recipe import Recipe
+
+__all__ = ["GenerativeModel", "Model", "Phase", "create"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+
+def create(recipe: Recipe, arguments: dict) -> Model:
+    """The model of a recipe, with fresh weights.
+
+    Args:
+        recipe: its family names the class, its `model` has the values.
+        arguments: what the data prescribes (`image_shape`).
+    Raises:
+        InputError: for an unknown family or value, or one that is out of range.
+    """
+    if recipe.family not in Model.families:
+        raise unknown("family", recipe.family, Model.families)
+    kind = Model.families[recipe.family]
+    values = arguments | recipe.model
+    try:
+        inspect.signature(kind.__init__).bind(None, **values)
+    except TypeError as error:
+        raise InputError(f"model: {error}") from error
+    options = {"ema_decay": recipe.train.ema_decay, "dtype": recipe.train.precision}
+    return kind(**values, **options)

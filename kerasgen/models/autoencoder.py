@@ -1,0 +1,116 @@
+"""Autoencoder: compress images to a few numbers and back."""
+
+import numpy as np
+from keras import ops
+
+from kerasgen import networks
+from kerasgen import signature as s
+from kerasgen.errors import require_positive
+from kerasgen.models.base import Model, Phase
+from kerasgen.models.images import image_batch, image_shape_of
+
+
+class Autoencoder(Model):
+    """Autoencoder, minimising the squared reconstruction error.
+
+    Hinton & Salakhutdinov (2006). Not a `GenerativeModel`: its latent space has no
+    distribution to draw from.
+
+    Args:
+        image_shape: (height, width, channels).
+        latent_dim: number of latent coordinates.
+        encoder: images `(batch, *image_shape)` -> `(batch, latent_dim)`: a
+            `keras.Model`, or what `kerasgen.networks.build` takes.
+        decoder: `(batch, latent_dim)` -> `(batch, *image_shape)`, likewise; a sigmoid
+            puts its output into [0, 1].
+        **kwargs: see `kerasgen.models.base.Model`.
+    Raises:
+        InputError: if a value is out of range or a network's shapes don't fit.
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim: int,
+        encoder="dense",
+        decoder="dense",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_positive(latent_dim=latent_dim)
+        self.image_shape = image_shape_of(image_shape)
+        self.latent_dim = latent_dim
+        self.encoder = networks.build(
+            "encoder",
+            encoder,
+            self.dtype_policy,
+            input_shape=self.image_shape,
+            outputs=latent_dim,
+        )
+        self.decoder = networks.build(
+            "decoder",
+            decoder,
+            self.dtype_policy,
+            inputs=latent_dim,
+            output_shape=self.image_shape,
+        )
+        self.build()
+
+    def preprocess(self, x, y=None):
+        """Images, uint8 or float in [0, 1] -> {"images"}; labels are not used."""
+        return image_batch(x, self.image_shape)
+
+    def phases(self):
+        networks = [self.encoder, self.decoder]
+        return [Phase("autoencoder", networks, self.example_losses, ["loss"])]
+
+    def example_losses(self, batch, noise, training):
+        """Squared error of each image, averaged over its pixels."""
+        images = batch["images"]
+        error = images - self.decode(self.encoder(images, training=training), training)
+        return {"loss": ops.mean(ops.square(error), axis=(1, 2, 3))}
+
+    def decode(self, latents, training=False):
+        """`(batch, latent_dim)` -> images in [0, 1]."""
+        return ops.sigmoid(self.decoder(latents, training=training))
+
+    def call(self, inputs, training=False):
+        """Images, or a batch of `preprocess` -> reconstructions in [0, 1]."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        return self.decode(self.encoder(batch["images"], training=training), training)
+
+    def signatures(self):
+        images, latents = s.images(self.image_shape), s.latents(self.latent_dim)
+        return {
+            "reconstruct": self.signature(
+                lambda images: {"reconstructions": self(images)},
+                {"images": images},
+                ["reconstructions"],
+            ),
+            "encode": self.signature(
+                lambda images: {"latents": self.encoder(images)},
+                {"images": images},
+                ["latents"],
+            ),
+            "decode": self.signature(
+                lambda latents: {"images": self.decode(latents)},
+                {"latents": latents},
+                ["images"],
+            ),
+        }
+
+    def preview(self, examples, n):
+        """Rows of originals, each above the row of their reconstructions."""
+        return originals_and_reconstructions(self, examples, n)
+
+
+def originals_and_reconstructions(model: Model, examples, n: int, **conditions):
+    """Images `(n, …)` for a grid of 8 columns: originals and what became of them."""
+    images = np.asarray(examples[: n // 2])
+    outputs = model.serve("reconstruct", images=images, **conditions)
+    rows = [
+        part[i : i + 8]
+        for i in range(0, len(images), 8)
+        for part in (images, outputs["reconstructions"])
+    ]
+    return np.concatenate(rows)

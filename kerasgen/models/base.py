@@ -1,0 +1,269 @@
+"""What every model shares: phases, EMA, signatures, saving.
+
+A model states *phases*: which networks are trained on which per-example losses. The
+trainer of the Keras backend (`kerasgen.models.trainers`) turns them into `train_step`
+and `test_step` that give the same weights on one device or many.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasgen import random
+from kerasgen.errors import InputError, require, unknown
+from kerasgen.models.trainers import Trainer
+from kerasgen.recipe import family_name
+from kerasgen.signature import Input, Signature
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One part of a training step: its optimizer minimises its loss.
+
+    Args:
+        name: names the optimizer in `compile(optimizer={...})` and in checkpoints.
+        networks: layers whose trainable variables are trained.
+        losses: function `(batch, noise, training)` -> dict of terms of shape
+            `(batch,)`. The first is minimised; all are reported.
+        terms: the names of those terms.
+        repeats: how often the phase runs in a step, each time with new noise.
+    """
+
+    name: str
+    networks: Sequence
+    losses: Callable
+    terms: Sequence[str]
+    repeats: int = 1
+
+    @property
+    def variables(self) -> list:
+        """The trainable variables, each once."""
+        found = {}
+        for network in self.networks:
+            found |= {id(v): v for v in network.trainable_variables}
+        return list(found.values())
+
+    @property
+    def penalties(self) -> list:
+        """Scalar regularisation losses of the networks (`kernel_regularizer`, …)."""
+        return [loss for network in self.networks for loss in network.losses]
+
+
+class Model(Trainer, keras.Model):
+    """A `keras.Model` trained by phases.
+
+    A subclass builds its networks in the constructor, ends it with `self.build()`,
+    and defines `phases`, `signatures`, `preprocess` and `call`. Its configuration is
+    the arguments of its constructor; a subclass that is defined anywhere is
+    registered for `keras.saving.load_model` and for recipes under its family name.
+
+    Args:
+        ema_decay: decay of the exponential moving average of the trainable weights,
+            in [0, 1); 0 keeps none. The average, warmed up as min(decay, (1 + t) /
+            (10 + t)), is what `signatures`, `evaluate` and `predict` compute with.
+    """
+
+    families: dict[str, type] = {}
+    prefers_xla = False  # what `jit_compile="auto"` means on one device
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable("kerasgen")(cls)
+        Model.families[family_name(cls.__name__)] = cls
+
+    def __new__(cls, *args, **kwargs):
+        model = super().__new__(cls, *args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        arguments |= arguments.pop("kwargs", {})
+        object.__setattr__(model, "_arguments", arguments)
+        return model
+
+    def __init__(self, ema_decay: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        require(0.0 <= ema_decay < 1.0, "ema_decay", "in [0, 1)", ema_decay)
+        self.ema_decay = ema_decay
+
+    # What a subclass defines.
+
+    def phases(self) -> list[Phase]:
+        """The phases of a training step, in order."""
+        raise NotImplementedError
+
+    def signatures(self) -> dict[str, Signature]:
+        """What the model serves: name -> `Signature`; the first is the default."""
+        raise NotImplementedError
+
+    def preprocess(self, x, y=None) -> dict:
+        """A batch as `fit` receives it -> what losses take; tensors only."""
+        raise NotImplementedError
+
+    # Building and saving.
+
+    def build(self, input_shape=None):
+        """End of every constructor: weights exist before `fit`, `save` and `load`."""
+        counter = {"shape": (), "dtype": "int32", "initializer": "zeros"}
+        fixed = {"trainable": False, "aggregation": "only_first_replica"}
+        self.step = self.add_weight(name="step", **counter, **fixed)
+        self.tested = self.add_weight(name="tested", **counter, **fixed)
+        self.averages = []
+        if self.ema_decay:
+            for i, weight in enumerate(self.trainable_variables):
+                average = self.add_weight(
+                    name=f"average_{i}", shape=weight.shape, dtype=weight.dtype, **fixed
+                )
+                average.assign(weight)
+                self.averages.append(average)
+
+    def get_build_config(self):
+        return None  # the constructor builds
+
+    def get_config(self) -> dict:
+        config = {
+            key: keras.saving.serialize_keras_object(value)
+            for key, value in self._arguments.items()
+        }
+        return config | {"name": self.name, "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(
+                    value, custom_objects=custom_objects
+                )
+                for key, value in config.items()
+            }
+        )
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Compute with the moving average in place of the weights; nothing is swapped.
+
+        Tensor code traced inside sees the averages; the variables stay as they are.
+        """
+        if not self.averages:
+            yield
+            return
+        pairs = zip(self.trainable_variables, self.averages, strict=True)
+        mapping = [(weight, ops.convert_to_tensor(mean)) for weight, mean in pairs]
+        with keras.StatelessScope(state_mapping=mapping):
+            yield
+
+    def baked(self) -> "Model":
+        """A copy for shipping: averages as the weights, no average, no optimizer."""
+        config = self.get_config() | {"ema_decay": 0.0}
+        copy = type(self).from_config(config)
+        values = {id(w): m for w, m in zip(self.trainable_variables, self.averages)}  # noqa: B905
+        own = {id(v) for v in self.averages}
+        ours = [v for v in self.variables if id(v) not in own]
+        for target, source in zip(copy.variables, ours, strict=True):
+            target.assign(values.get(id(source), source))
+        return copy
+
+    # Serving.
+
+    def signature(
+        self,
+        function: Callable,
+        inputs: Mapping[str, Input],
+        outputs: Sequence[str],
+        **options,
+    ) -> Signature:
+        """A `Signature` that computes with the averaged weights, if there are any."""
+
+        def averaged(**values):
+            with self.averaged():
+                return function(**values)
+
+        return Signature(averaged, inputs, tuple(outputs), **options)
+
+    def serve(self, name: str, **values) -> dict[str, np.ndarray]:
+        """Call a signature by name; it is compiled once and kept."""
+        if "_served" not in self.__dict__:
+            object.__setattr__(self, "_served", self.signatures())
+        if name not in self._served:
+            raise unknown("signature", name, self._served)
+        return self._served[name](**values)
+
+    def preview(self, examples: np.ndarray, n: int):
+        """What to look at while training: images `(n, …)` in [0, 1], or n strings."""
+        raise NotImplementedError
+
+    def pictures(self, examples: np.ndarray) -> dict:
+        """Title -> what `preview` gives, for the card; `examples` are test inputs."""
+        return {"samples": self.preview(examples, 64)}
+
+    def export(self, filepath, format="artifact", **options):
+        """Write the model for other runtimes.
+
+        Args:
+            filepath: a folder, or the file to write for "onnx" and "litert".
+            format: "artifact" writes the verified folder of SavedModel, ONNX and
+                LiteRT files; "tf_saved_model", "onnx" or "litert" writes that alone.
+            **options: "onnx" and "litert" take `signature`, its name; "artifact"
+                takes `formats`, `recipe` and `figures`.
+        Raises:
+            RunError: where a runtime computes something else than Keras.
+        """
+        from kerasgen.export import export
+
+        return export(self, filepath, format, **options)
+
+
+class GenerativeModel(Model):
+    """A model with a `generate` signature, whose loss is its own."""
+
+    def compile(self, optimizer="adam", loss=None, **options):
+        """See `Model.compile`; there is no `loss` to choose."""
+        if loss is not None:
+            name = type(self).__name__
+            raise InputError(f"{name} has its own loss: call compile without loss=")
+        super().compile(optimizer, **options)
+
+    def generate(self, n: int, seed: int = 0, **conditions) -> np.ndarray:
+        """n samples, drawn with the seeds `random.row_seeds(seed, n)`.
+
+        Args:
+            n: how many.
+            seed: equal seeds give equal samples, in every runtime.
+            **conditions: other inputs of the `generate` signature: one value, or one
+                a row (`label=3`, `label=[0, 1, 2]`).
+        Returns:
+            The first output of the signature, `(n, …)`.
+        Raises:
+            InputError: if n < 1, or a condition isn't an input of the model.
+        """
+        rows = generate_inputs(self.signatures()["generate"].inputs, n, seed, conditions)
+        parts = [
+            self.serve("generate", **{k: v[i : i + 500] for k, v in rows.items()})
+            for i in range(0, n, 500)  # rows are independent: bounded memory
+        ]
+        output = self.signatures()["generate"].outputs[0]
+        return np.concatenate([part[output] for part in parts])
+
+    def preview(self, examples, n):
+        return self.generate(n)
+
+
+def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> dict:
+    """Arrays for a `generate` signature: row seeds, and conditions spread over rows.
+
+    Args:
+        inputs: name -> `Input`, or their description in a manifest.
+    """
+    require(isinstance(n, int) and n >= 1, "n", "a whole number of at least 1", n)
+    rows = {"seed": random.row_seeds(seed, n)}
+    for name, value in conditions.items():
+        if value is None:
+            continue
+        if name not in inputs:
+            raise InputError(f"this model takes no {name}: train a conditional one")
+        rows[name] = np.broadcast_to(np.asarray(value), (n, *np.shape(value)[1:]))
+    return rows

@@ -1,0 +1,15 @@
+"""A training step per Keras backend: phases -> `train_step`, `test_step`."""
+
+import keras
+
+from kerasgen.errors import InputError
+
+if keras.backend.backend() != "tensorflow":
+    raise InputError(
+        f"kerasgen has no trainer for the {keras.backend.backend()} backend: "
+        "set KERAS_BACKEND=tensorflow"
+    )
+
+from kerasgen.models.trainers.tensorflow import Trainer  # noqa: E402
+
+__all__ = ["Trainer"]

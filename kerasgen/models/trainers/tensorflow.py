@@ -1,0 +1,192 @@
+"""The training step on TensorFlow, equal on one device and under `tf.distribute`.
+
+Losses are per example. A replica minimises the sum of its examples' losses over the
+*global* number of examples; the optimizer sums gradients over replicas, so N replicas
+take the step of one device with the same global batch.
+"""
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+from kerasgen.errors import InputError, unknown
+from kerasgen.random import Noise, fold
+
+TRAIN, TEST = 0, 1  # what noise is drawn for
+
+
+class Trainer:
+    """Mixin of `kerasgen.models.base.Model`."""
+
+    def compile(self, optimizer="adam", loss=None, *, seed=0, **options):
+        """Configure training.
+
+        Args:
+            optimizer: anything Keras takes, copied for each phase where there are
+                several; or a dict phase name -> optimizer.
+            loss: only for models that don't bring their own.
+            seed: seed of all noise in training.
+            **options: as in `keras.Model.compile`. `jit_compile="auto"` means what
+                is faster for the model on one device, and off under distribution.
+        """
+        phases = self.phases()
+        optimizers = _optimizers(optimizer, [phase.name for phase in phases])
+        if self.dtype_policy.name == "mixed_float16":
+            optimizers = {name: _scaled(value) for name, value in optimizers.items()}
+        xla = options.get("jit_compile", "auto")
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            xla = False
+        options["jit_compile"] = self.prefers_xla if xla == "auto" else xla
+        with self.distribute_strategy.scope():
+            super().compile(optimizers[phases[0].name], loss, **options)
+            for phase in phases:
+                optimizers[phase.name].build(phase.variables)
+            self.optimizers = optimizers
+            names = [term for phase in phases for term in phase.terms]
+            terms = {name: keras.metrics.Mean(name) for name in names}
+        object.__setattr__(self, "terms", terms)  # no part of the model's state
+        self.seed = seed
+        self._compile_options = options
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        optimizers = {
+            name: keras.optimizers.serialize(value)
+            for name, value in self.optimizers.items()
+        }
+        return {"optimizer": optimizers, "seed": self.seed, **self._compile_options}
+
+    def compile_from_config(self, config):
+        optimizers = {
+            name: keras.optimizers.deserialize(value)
+            for name, value in config["optimizer"].items()
+        }
+        self.compile(**config | {"optimizer": optimizers})
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: the constructor and `compile` have built everything."""
+
+    @property
+    def metrics(self):
+        return list(self.terms.values()) if self.compiled else []
+
+    def reset_metrics(self):
+        super().reset_metrics()
+        self.tested.assign(0)
+
+    def train_step(self, data):
+        """Run every phase once (or `repeats` times) and report its terms."""
+        batch, weight, rows, total = self._unpack(data)
+        for index, phase in enumerate(self.phases()):
+            optimizer, variables = self.optimizers[phase.name], phase.variables
+            for repeat in range(phase.repeats):
+                seeds = fold(self.seed, TRAIN, self.step, index, repeat, rows)
+                with tf.GradientTape() as tape:
+                    terms = phase.losses(batch, Noise(seeds), True)
+                    loss = _global_mean(next(iter(terms.values())), weight, total)
+                    replicas = self.distribute_strategy.num_replicas_in_sync
+                    loss += sum(phase.penalties) / replicas
+                    loss = optimizer.scale_loss(loss)
+                _apply(optimizer, tape.gradient(loss, variables), variables)
+            self._report(terms, weight)
+        self._update_averages()
+        self.step.assign_add(1)
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        """The terms of every phase, with the averaged weights."""
+        batch, weight, rows, _ = self._unpack(data)
+        for index, phase in enumerate(self.phases()):
+            noise = Noise(fold(self.seed, TEST, self.tested, index, rows))
+            with self.averaged():
+                terms = phase.losses(batch, noise, False)
+            self._report(terms, weight)
+        self.tested.assign_add(1)
+        return self.get_metrics_result()
+
+    def predict_step(self, data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with self.averaged():
+            return self(self.preprocess(x, y), training=False)
+
+    def _unpack(self, data):
+        """-> batch, weights of the rows or None, global row numbers, global count."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch = self.preprocess(x, y)
+        n = tf.shape(tree.flatten(batch)[0])[0]
+        rows, total = tf.range(n), n
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            # One collective tells where this replica's rows begin, and their number.
+            replica = context.replica_id_in_sync_group
+            sizes = tf.one_hot(replica, replicas, dtype=tf.int32) * n
+            sizes = context.all_reduce(tf.distribute.ReduceOp.SUM, sizes)
+            rows += tf.reduce_sum(tf.where(tf.range(replicas) < replica, sizes, 0))
+            total = tf.reduce_sum(sizes)
+        return batch, weight, rows, tf.cast(total, tf.float32)
+
+    def _report(self, terms, weight):
+        for name, value in terms.items():
+            self.terms[name].update_state(value, weight)
+
+    def _update_averages(self):
+        """Exponential moving average with warm-up: min(decay, (1 + t) / (10 + t))."""
+        if not self.averages:
+            return
+        t = tf.cast(self.step.value, tf.float32)
+        rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
+        for weight, mean in zip(self.trainable_variables, self.averages, strict=True):
+            mean.assign(mean + tf.cast(rate, mean.dtype) * (weight - mean))
+
+
+def _optimizers(optimizer, names: list[str]) -> dict:
+    """One optimizer a phase."""
+    if isinstance(optimizer, dict) and "class_name" not in optimizer:
+        for name in optimizer:
+            if name not in names:
+                raise unknown("phase", name, names)
+        missing = [name for name in names if name not in optimizer]
+        if missing:
+            raise InputError(f"no optimizer for phase {missing[0]!r}")
+        return {name: keras.optimizers.get(optimizer[name]) for name in names}
+    first = keras.optimizers.get(optimizer)
+    config = keras.optimizers.serialize(first)
+    copies = {name: keras.optimizers.deserialize(config) for name in names[1:]}
+    return {names[0]: first} | copies
+
+
+def _scaled(optimizer):
+    """With loss scaling, which float16 gradients need."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _global_mean(per_example, weight, total):
+    """Sum over this replica's examples / number of examples on all replicas."""
+    per_example = tf.cast(per_example, tf.float32)
+    if weight is not None:
+        per_example *= tf.cast(tf.reshape(weight, [-1]), tf.float32)
+    return tf.reduce_sum(per_example) / total
+
+
+def _apply(optimizer, gradients, variables):
+    """Update `variables`; clipping sees the gradient of the global batch.
+
+    Keras clips a replica's own gradient before it sums over replicas, which is wrong.
+    So sum and clip here, and divide by the number of replicas: then Keras's clipping
+    finds nothing to clip, and its sum gives the clipped gradient back.
+    """
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    clips = inner.clipnorm or inner.global_clipnorm or inner.clipvalue
+    if replicas > 1 and (clips or inner is not optimizer):
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        scale = getattr(optimizer, "dynamic_scale", None)
+        scale = 1.0 if scale is None else tf.convert_to_tensor(scale)
+        gradients = inner._clip_gradients([g / scale for g in gradients])
+        gradients = [g * (scale / replicas) for g in gradients]
+    optimizer.apply(gradients, variables)

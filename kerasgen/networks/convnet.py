@@ -1,0 +1,78 @@
+"""Convolutional networks for images."""
+
+import math
+
+import keras
+from keras import layers
+
+from kerasgen.errors import InputError, require_positive
+
+
+def residual_encoder(
+    input_shape, outputs: int, widths=(32, 64), blocks=1, hidden=128, activation="relu"
+) -> keras.Model:
+    """Residual convolutions; each of `widths` halves the resolution.
+
+    Args:
+        widths: channels at 1/2, 1/4, … of the input's resolution.
+        blocks: residual blocks at each resolution.
+        hidden: width of the dense layer before the output; 0 leaves it out.
+    """
+    _check(widths, blocks)
+    inputs = x = layers.Input(tuple(input_shape))
+    for width in widths:
+        x = layers.Conv2D(width, 4, strides=2, padding="same")(x)
+        for _ in range(blocks):
+            x = _residual(x, width, activation)
+    x = layers.Flatten()(layers.Activation(activation)(x))
+    if hidden:
+        x = layers.Dense(hidden, activation=activation)(x)
+    return keras.Model(inputs, layers.Dense(outputs, dtype="float32")(x), name="encoder")
+
+
+def residual_decoder(
+    inputs: int, output_shape, widths=(64, 32), blocks=1, hidden=128, activation="relu"
+) -> keras.Model:
+    """The mirror of `residual_encoder`: each of `widths` is followed by a doubling."""
+    _check(widths, blocks)
+    height, width, channels = output_shape
+    scale = 2 ** len(widths)
+    # Sizes that scale doesn't divide (28 by 8) are made larger and cropped.
+    rows, columns = math.ceil(height / scale), math.ceil(width / scale)
+    latents = x = layers.Input((inputs,))
+    if hidden:
+        x = layers.Dense(hidden, activation=activation)(x)
+    x = layers.Dense(rows * columns * widths[0])(x)
+    x = layers.Reshape((rows, columns, widths[0]))(x)
+    for after, width_now in zip((*widths[1:], None), widths, strict=True):
+        for _ in range(blocks):
+            x = _residual(x, width_now, activation)
+        x = layers.Activation(activation)(x)
+        last = after is None
+        x = layers.Conv2DTranspose(
+            channels if last else after,
+            4,
+            strides=2,
+            padding="same",
+            dtype="float32" if last else None,
+        )(x)
+    top, left = rows * scale - height, columns * scale - width
+    if top or left:
+        x = layers.Cropping2D(((top // 2, top - top // 2), (left // 2, left - left // 2)))(x)
+    return keras.Model(latents, x, name="decoder")
+
+
+def _residual(x, width, activation):
+    """x + conv(act(conv(act(x)))), the identity at the start of training."""
+    h = layers.Activation(activation)(x)
+    h = layers.Conv2D(width, 3, padding="same")(h)
+    h = layers.Activation(activation)(h)
+    h = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(h)
+    return layers.Add()([x, h])
+
+
+def _check(widths, blocks):
+    require_positive(blocks=blocks)
+    if not widths:
+        raise InputError("widths must name at least one layer")
+    require_positive(**{f"widths[{i}]": width for i, width in enumerate(widths)})

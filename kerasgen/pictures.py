@@ -1,0 +1,46 @@
+"""Samples as files: image grids as PNG, text as it is."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLUMNS = 8
+SMALLEST = 28  # images smaller than this are enlarged, to be seen
+
+
+def grid(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
+    """Images `(n, height, width, channels)` in [0, 1] -> one uint8 picture."""
+    images = np.round(np.clip(np.asarray(images), 0.0, 1.0) * 255).astype("uint8")
+    n, height, width, channels = images.shape
+    rows, columns = math.ceil(n / columns), min(n, columns)
+    padded = np.zeros((rows * columns, height + 1, width + 1, channels), "uint8")
+    padded[:n, :height, :width] = images
+    cells = padded.reshape(rows, columns, height + 1, width + 1, channels)
+    picture = cells.transpose(0, 2, 1, 3, 4)
+    picture = picture.reshape(rows * (height + 1), columns * (width + 1), channels)
+    scale = max(1, SMALLEST // max(height, width))
+    return picture[:-1, :-1].repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def write(stem: Path, samples) -> Path:
+    """Write samples to `stem`.png (images) or `stem`.txt (strings); return the path."""
+    from kerasgen.training.checkpoint import atomic
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(samples, list):
+        path = stem.with_name(stem.name + ".txt")
+        with atomic(path) as temporary:
+            temporary.write_text("\n".join(samples) + "\n", encoding="utf-8")
+        return path
+    path = stem.with_name(stem.name + ".png")
+    with atomic(path) as temporary:
+        Image.fromarray(grid(samples).squeeze()).save(temporary)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    """A PNG as uint8 `(height, width, channels)`."""
+    array = np.asarray(Image.open(path))
+    return array[..., None] if array.ndim == 2 else array

@@ -1,0 +1,213 @@
+"""Recipes: everything about a training run, as one YAML file.
+
+Read and checked without TensorFlow, so that a wrong name or key is answered at once.
+"""
+
+import ast
+import copy
+import dataclasses
+import re
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from kerasgen.errors import InputError, unknown
+
+BUNDLED = Path(__file__).parent / "recipes"
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclasses.dataclass
+class Inputs:
+    """What the model sees of the data."""
+
+    image_shape: list | None = None  # [height, width, channels]; other sizes are fitted
+    binarize: bool = False  # draw pixels as 0 or 1, anew each time (MNIST in nats)
+    split_seed: int = 0  # which examples are held out, where the source doesn't say
+
+
+@dataclasses.dataclass
+class Train:
+    """How the model is trained."""
+
+    epochs: int = 10
+    steps: int | None = None  # instead of epochs
+    batch_size: int = 128  # of all devices together
+    seed: int = 0
+    optimizer: str | dict = "adam"  # as keras.optimizers names it; or {name: …, …}
+    learning_rate: float = 1e-3
+    schedule: str = "constant"  # or cosine: down to 0 over the run
+    warmup_steps: int = 0  # of the learning rate, from 0
+    clip_norm: float | None = None  # of the global gradient
+    ema_decay: float = 0.0
+    strategy: str = "auto"
+    devices: int | None = None
+    precision: str = "float32"
+    steps_per_execution: int = 1
+    jit_compile: bool | None = None  # None: what is faster for the model
+    monitor: str = "val_loss"  # best.keras has the smallest
+    checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """How the model is judged."""
+
+    seed: int = 0
+    batch_size: int = 100
+    nll_samples: int = 500  # importance samples of `nll_k500`, over all images
+    nll_exact_samples: int = 0  # of `nll`, over every 10th image; 0 leaves it out
+
+
+@dataclasses.dataclass
+class Recipe:
+    """A recipe with every value filled in.
+
+    Args:
+        name: the file's name without its suffix.
+        family: the model's class in snake case.
+        data: a source, or a dict split -> source (see `kerasgen.data`).
+        description: one line.
+        paper: figures of the paper to compare with: figure -> value and where from.
+        model: arguments of the model's constructor, without the input's shape.
+    """
+
+    name: str
+    family: str
+    data: str | dict
+    description: str = ""
+    paper: dict = dataclasses.field(default_factory=dict)
+    input: Inputs = dataclasses.field(default_factory=Inputs)
+    model: dict = dataclasses.field(default_factory=dict)
+    train: Train = dataclasses.field(default_factory=Train)
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+
+    def values(self) -> dict:
+        """As plain values, all of them, for `recipe.yaml`."""
+        return dataclasses.asdict(self)
+
+    def text(self) -> str:
+        """As YAML."""
+        return yaml.safe_dump(self.values(), sort_keys=False, allow_unicode=True)
+
+
+def family_name(name: str) -> str:
+    """The family of a class: "LanguageModel" -> "language_model", "VAE" -> "vae"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def names() -> list[str]:
+    """The recipes that come with kerasgen."""
+    return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
+
+
+def read(recipe: str, settings: dict | None = None) -> Recipe:
+    """A recipe by name or path, with `settings` applied and every value checked.
+
+    Args:
+        recipe: a name of `names()`, or the path of a YAML file.
+        settings: dotted key -> value, as in {"train.epochs": 3}.
+    Raises:
+        InputError: for an unknown recipe or key, or a value of the wrong type.
+    """
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        if recipe not in names():
+            raise unknown("recipe", recipe, names())
+        path = BUNDLED / f"{recipe}.yaml"
+    if not path.is_file():
+        raise InputError(f"no recipe file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a YAML file: {_line(error)}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a mapping of recipe keys")
+    return from_values({"name": path.stem} | values, settings, str(path))
+
+
+def from_values(values: dict, settings: dict | None = None, origin="recipe") -> Recipe:
+    """A checked recipe from plain values; see `read`."""
+    values = copy.deepcopy(values)
+    for key, value in (settings or {}).items():
+        place = values
+        *sections, last = key.split(".")
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise InputError(f"{key}: {section} has no keys below it")
+        place[last] = value
+    for required in ("name", "family", "data"):
+        if required not in values:
+            raise InputError(f"{origin} lacks the key {required!r}")
+    recipe = _checked(Recipe, values, "")
+    known = model_arguments(recipe.family)
+    if known is not None:
+        for key in recipe.model:
+            if key not in known:
+                raise unknown(f"key of {recipe.family}", f"model.{key}",
+                              [f"model.{name}" for name in known])
+    if recipe.train.batch_size < 1 or recipe.train.epochs < 1:
+        raise InputError("train.batch_size and train.epochs must be at least 1")
+    if recipe.train.steps is not None and recipe.train.steps < 1:
+        raise InputError("train.steps must be at least 1")
+    return recipe
+
+
+def model_arguments(family: str) -> list[str] | None:
+    """The arguments of a model's constructor that a recipe may set.
+
+    Read from the source, not imported, as that would take TensorFlow. None for a
+    family of the user's own, whose constructor checks its arguments itself.
+    """
+    path = MODELS / f"{family}.py"
+    if not path.is_file():
+        return None
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if getattr(method, "name", "") == "__init__":
+                    names = [argument.arg for argument in method.args.args]
+                    return [n for n in names if n not in ("self", "image_shape")]
+    return None
+
+
+def _checked(kind: type, values: dict, prefix: str):
+    """`kind(**values)`, each value of the annotated type."""
+    hints = typing.get_type_hints(kind)
+    arguments = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise unknown("key", prefix + key, [prefix + name for name in hints])
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise InputError(f"{prefix}{key} must hold keys, not {value!r}")
+            arguments[key] = _checked(hint, value, f"{prefix}{key}.")
+        else:
+            arguments[key] = _typed(prefix + key, value, hint)
+    return kind(**arguments)
+
+
+def _typed(key: str, value, hint):
+    union = isinstance(hint, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if float in kinds and isinstance(value, str):
+        try:
+            return float(value)  # YAML reads 1e-3 as a string
+        except ValueError:
+            pass
+    if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
+        wanted = " or ".join(
+            "nothing" if kind is types.NoneType else kind.__name__ for kind in kinds
+        )
+        raise InputError(f"{key} must be {wanted}, not {value!r}")
+    return value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

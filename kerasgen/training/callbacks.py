@@ -1,0 +1,152 @@
+"""What happens while a recipe trains: progress, records, samples, checkpoints."""
+
+import csv
+import math
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from kerasgen import pictures
+from kerasgen.errors import RunError, unknown
+from kerasgen.recipe import Train
+from kerasgen.training import checkpoint
+
+
+class Progressbar(keras.callbacks.Callback):
+    """A bar with the remaining time in a terminal; a line an epoch, always."""
+
+    def __init__(self, total_steps: int, epochs: int):
+        super().__init__()
+        self.console = Console(highlight=False)
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            "{task.fields[loss]}",
+        )
+        self.bar = Progress(*columns, console=self.console, transient=True)
+        self.task = self.bar.add_task("training", total=total_steps, loss="")
+        self.bar.disable = not self.console.is_terminal
+        self.epochs = epochs
+
+    def on_train_begin(self, logs=None):
+        self.bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.bar.disable:
+            return
+        step, loss = int(self.model.step), float(logs["loss"]) if "loss" in logs else 0
+        self.bar.update(self.task, completed=step, loss=f"loss {loss:.4g}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = "  ".join(f"{key} {value:.4f}" for key, value in sorted(logs.items()))
+        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}", soft_wrap=True)
+
+    def on_train_end(self, logs=None):
+        self.bar.stop()
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the run, with advice, at the first loss that is no number."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in logs.items():
+            if not math.isfinite(float(value)):
+                raise RunError(
+                    f"{name} is {float(value)} at step {int(self.model.step)}: lower "
+                    "train.learning_rate, or set train.clip_norm=1"
+                )
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps a run directory: state, history, best model, samples, TensorBoard.
+
+    `train_state.npz` is the truth; history.csv and TensorBoard are written from it, so
+    that a resumed run continues them without gap or duplicate.
+    """
+
+    def __init__(self, out: Path, values: Train, steps_per_epoch: int, examples):
+        super().__init__()
+        self.out, self.values, self.examples = out, values, examples
+        self.steps_per_epoch = steps_per_epoch
+        self.history, self.best = [], None
+        self.path = out / "train_state.npz"
+        self.metric_values = self.writer = None
+
+    def resume(self, model) -> None:
+        """Continue from the state on disk, if there is one."""
+        if not self.path.exists():
+            return
+        progress, arrays = checkpoint.read(self.path)
+        checkpoint.restore(model, arrays, self.path)
+        self.history, self.best = progress["history"], progress["best"]
+        if int(model.step) % self.steps_per_epoch:
+            self.metric_values = [v.numpy() for m in model.metrics for v in m.variables]
+
+    def on_train_begin(self, logs=None):
+        if self.writer is None:
+            shutil.rmtree(self.out / "tensorboard", ignore_errors=True)
+            self.writer = tf.summary.create_file_writer(str(self.out / "tensorboard"))
+            for row in self.history:
+                self._board(row)
+            self._write_history()
+        self.saved = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.metric_values is not None:  # sums of the part before the interruption
+            variables = [v for m in self.model.metrics for v in m.variables]
+            for variable, value in zip(variables, self.metric_values, strict=True):
+                variable.assign(value)
+            self.metric_values = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self.saved > self.values.checkpoint_seconds:
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, "step": int(self.model.step)}
+        row |= {key: float(value) for key, value in sorted(logs.items())}
+        self.history.append(row)
+        if self.values.monitor not in row:
+            raise unknown("train.monitor", self.values.monitor, logs)
+        value = row[self.values.monitor]
+        if self.best is None or value < self.best:
+            self.best = value
+            with checkpoint.atomic(self.out / "best.keras") as temporary:
+                self.model.save(temporary)
+        preview = self.model.preview(self.examples, 64)
+        pictures.write(self.out / "samples" / f"epoch_{epoch + 1:04d}", preview)
+        self._save()
+        self._board(row)
+        self._write_history()
+
+    def _save(self):
+        progress = {"history": self.history, "best": self.best}
+        checkpoint.save(self.path, self.model, progress)
+        self.saved = time.monotonic()
+
+    def _write_history(self):
+        names = list(dict.fromkeys(key for row in self.history for key in row))
+        with (
+            checkpoint.atomic(self.out / "history.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            table = csv.DictWriter(file, names)
+            table.writeheader()
+            table.writerows(self.history)
+
+    def _board(self, row):
+        with self.writer.as_default(step=row["step"]):
+            for key, value in row.items():
+                if key not in ("epoch", "step"):
+                    tf.summary.scalar(key, value)
+            picture = self.out / "samples" / f"epoch_{row['epoch']:04d}.png"
+            if picture.exists():
+                tf.summary.image("samples", pictures.read(picture)[None])
+        self.writer.flush()

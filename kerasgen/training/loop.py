@@ -1,0 +1,186 @@
+"""A recipe becomes a run: data, model, `model.fit`, a run directory."""
+
+import math
+from pathlib import Path
+
+import keras
+
+from kerasgen import data, models
+from kerasgen.data.stream import once, stream
+from kerasgen.errors import InputError, unknown
+from kerasgen.recipe import Recipe, read
+from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
+from kerasgen.training.checkpoint import atomic
+from kerasgen.training.distribution import strategy
+
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# What may differ when a run is resumed: how long and where, not what is computed.
+MAY_CHANGE = ("epochs", "steps", "strategy", "devices", "checkpoint_seconds")
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    init: models.Model | None = None,
+    quiet: bool = False,
+) -> models.Model:
+    """Train a recipe to its end.
+
+    Args:
+        recipe: what to train.
+        out: the run directory; made here.
+        resume: continue where the run in `out` stopped; start it if there is none.
+        init: start from the weights of this model.
+        quiet: print nothing.
+    Returns:
+        The model with its last weights.
+    Raises:
+        InputError: for bad values, data that is missing, or a run that is in the way.
+        RunError: where the loss becomes no number.
+    """
+    check(recipe)
+    if not out.parent.is_dir() and out.parent != Path("runs"):
+        raise InputError(f"there is no folder {out.parent} for the run {out.name}")
+    started = (out / "recipe.yaml").exists()
+    if started and not resume:
+        raise InputError(f"{out} already has a run: add --resume, or give another --out")
+    if started:
+        _same_run(recipe, out)
+
+    values = recipe.train
+    keras.utils.set_random_seed(values.seed)
+    with strategy(values.strategy, values.devices).scope():
+        source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
+        model = models.create(recipe, {"image_shape": source["train"].x.shape[1:]})
+        steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
+        model.compile(
+            _optimizer(recipe, total_steps),
+            seed=values.seed,
+            steps_per_execution=min(values.steps_per_execution, total_steps),
+            jit_compile="auto" if values.jit_compile is None else values.jit_compile,
+        )
+        if init is not None:
+            _copy_weights(init, model)
+    _show(quiet, f"{recipe.name}: {model.count_params():,} parameters, "
+                 f"{len(source['train']):,} training examples, {total_steps:,} steps")
+
+    examples = source["validation"].x[:64] / 255.0
+    out.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(out, values, steps_per_epoch, examples)
+    if started:
+        recorder.resume(model)
+    else:
+        with atomic(out / "recipe.yaml") as temporary:
+            temporary.write_text(recipe.text(), encoding="utf-8")
+
+    held_out = once(
+        source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
+    )
+    callbacks = [StopOnNaN(), recorder]
+    epochs = math.ceil(total_steps / steps_per_epoch)
+    if not quiet:
+        callbacks.insert(0, Progressbar(total_steps, epochs))
+    for epoch, end in _segments(int(model.step), steps_per_epoch, total_steps):
+        step, seed = int(model.step), values.seed
+        steps = min(steps_per_epoch, end - step)
+        model.fit(
+            stream(source["train"], values.batch_size, seed, step, end,
+                   recipe.input.binarize),
+            initial_epoch=epoch,
+            epochs=epoch + (end - step) // steps,
+            steps_per_epoch=steps,
+            validation_data=held_out,
+            callbacks=callbacks,
+            shuffle=False,  # the stream has done it
+            verbose=0,
+        )
+    with atomic(out / "model.keras") as temporary:
+        model.save(temporary)
+    _show(quiet, f"done: {out}")
+    return model
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse values that would only fail after the data is read."""
+    if recipe.train.schedule not in SCHEDULES:
+        raise unknown("train.schedule", recipe.train.schedule, SCHEDULES)
+    if recipe.train.precision not in PRECISIONS:
+        raise unknown("train.precision", recipe.train.precision, PRECISIONS)
+
+
+def _lengths(recipe: Recipe, examples: int) -> tuple[int, int]:
+    """-> steps an epoch, steps in all."""
+    values = recipe.train
+    steps_per_epoch = math.ceil(examples / values.batch_size)
+    # Whole executions: an epoch of a few more examples than there are.
+    k = min(values.steps_per_execution, values.steps or steps_per_epoch)
+    steps_per_epoch = math.ceil(steps_per_epoch / k) * k
+    return steps_per_epoch, values.steps or steps_per_epoch * values.epochs
+
+
+def _segments(start: int, steps_per_epoch: int, total_steps: int):
+    """(first epoch, last step) of the calls of `fit` that make up the rest of a run.
+
+    The rest of the epoch that was interrupted, whole epochs, and a shorter last one.
+    """
+    first = math.ceil(start / steps_per_epoch) * steps_per_epoch
+    whole = total_steps // steps_per_epoch * steps_per_epoch
+    ends = sorted({min(first, total_steps), max(whole, min(first, total_steps)),
+                   total_steps})
+    for end in ends:
+        if end > start:
+            yield start // steps_per_epoch, end
+            start = end
+
+
+def _optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
+    values = recipe.train
+    spec = values.optimizer
+    spec = {"name": spec} if isinstance(spec, str) else dict(spec)
+    rate = values.learning_rate
+    if values.schedule == "cosine" or values.warmup_steps:
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if values.warmup_steps else rate,
+            decay_steps=max(1, total_steps - values.warmup_steps),
+            alpha=0.0 if values.schedule == "cosine" else 1.0,
+            warmup_target=rate if values.warmup_steps else None,
+            warmup_steps=values.warmup_steps,
+        )
+    try:
+        kind = type(keras.optimizers.get(spec.pop("name", "adam")))
+        return kind(learning_rate=rate, global_clipnorm=values.clip_norm, **spec)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"train.optimizer: {str(error).splitlines()[0]}") from error
+
+
+def _same_run(recipe: Recipe, out: Path) -> None:
+    """Refuse to resume a run of another recipe."""
+    here, there = recipe.values(), read(str(out / "recipe.yaml")).values()
+    for section in ("family", "data", "input", "model", "train"):
+        ours, theirs = here[section], there[section]
+        if section == "train":
+            ours = {k: v for k, v in ours.items() if k not in MAY_CHANGE}
+            theirs = {k: v for k, v in theirs.items() if k not in MAY_CHANGE}
+        if ours != theirs:
+            raise InputError(
+                f"{out} is a run with another {section}: resume with its own values, "
+                "or give another --out"
+            )
+
+
+def _copy_weights(source: models.Model, target: models.Model) -> None:
+    """Start `target` (and its averages) from the averaged weights of `source`."""
+    theirs, ours = source.baked().trainable_variables, target.trainable_variables
+    if [v.shape for v in theirs] != [v.shape for v in ours]:
+        raise InputError("--init is a model of another shape than the recipe's")
+    for variable, value in zip(ours, theirs, strict=True):
+        variable.assign(value)
+    for average, value in zip(target.averages, ours, strict=False):  # may be none
+        average.assign(value)
+
+
+def _show(quiet: bool, line: str) -> None:
+    if not quiet:
+        print(line, flush=True)
