@@ -22,7 +22,7 @@ class Bernoulli:
 
     def log_prob(self, images, logits):
         """Sum over height, width and channels: nats, shape `(…,)`."""
-        return _sum_pixels(images * logits - ops.softplus(logits))
+        return _sum_pixels(images * logits - _softplus(logits))
 
     def mean(self, logits):
         """The expected image, in [0, 1]."""
@@ -74,11 +74,13 @@ class DiscretizedLogistic:
         half_bin = 0.5 / (self.levels - 1)
         x = ops.round(images * (self.levels - 1)) / (self.levels - 1)
         inverse = ops.exp(-log_scales)
-        upper = ops.sigmoid((x - means + half_bin) * inverse)
-        lower = ops.sigmoid((x - means - half_bin) * inverse)
-        upper = ops.where(x > 1.0 - half_bin, 1.0, upper)
-        lower = ops.where(x < half_bin, 0.0, lower)
-        return _sum_pixels(ops.log(ops.maximum(upper - lower, 1e-12)))
+        above = (x - means + half_bin) * inverse
+        below = (x - means - half_bin) * inverse
+        # log(sigmoid(a) - sigmoid(b)), without cancellation
+        inside = -_softplus(-above) - _softplus(below)
+        inside += ops.log(1.0 - ops.exp(-2.0 * half_bin * inverse))
+        dark = ops.where(x < half_bin, -_softplus(-above), inside)
+        return _sum_pixels(ops.where(x > 1.0 - half_bin, -_softplus(below), dark))
 
     def mean(self, parameters):
         """The location of the density, clipped to [0, 1]."""
@@ -86,8 +88,9 @@ class DiscretizedLogistic:
 
     def _split(self, parameters):
         means, log_scales = ops.split(parameters, 2, axis=-1)
-        # Output 0 is mid-grey with the scale of a broad guess.
-        return ops.sigmoid(means), ops.maximum(log_scales - 2.0, -7.0)
+        # Output 0 is mid-grey with the scale of a broad guess. A scale above 1 would be
+        # flat over the pixel range, and 1 - exp(-bin) would lose its digits.
+        return ops.sigmoid(means), ops.clip(log_scales - 2.0, -7.0, 0.0)
 
 
 LIKELIHOODS = {
@@ -127,9 +130,19 @@ def normal_kl(mean, log_variance):
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
 
 
+def log_mean_exp(x):
+    """log(mean(exp(x))) over the last axis."""
+    return ops.logsumexp(x, axis=-1) - math.log(x.shape[-1])
+
+
 def _normal_log_prob(x, mean, log_scale):
     z = (x - mean) * ops.exp(-ops.cast(log_scale, "float32"))
     return -0.5 * ops.square(z) - log_scale - 0.5 * math.log(2 * math.pi)
+
+
+def _softplus(x):
+    """log(1 + exp(x)), also in LiteRT, whose own overflows above 88."""
+    return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
 
 
 def _sum_pixels(values):

@@ -40,6 +40,14 @@ def write(stem: Path, samples) -> Path:
     return path
 
 
+def write_array(path: Path, samples: np.ndarray) -> None:
+    """Write samples as they are, as .npy."""
+    from kerasgen.training.checkpoint import atomic
+
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, samples)
+
+
 def read(path: Path) -> np.ndarray:
     """A PNG as uint8 `(height, width, channels)`."""
     array = np.asarray(Image.open(path))

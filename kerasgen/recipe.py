@@ -17,6 +17,7 @@ from kerasgen.errors import InputError, unknown
 
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
+FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
 
 
 @dataclasses.dataclass
@@ -57,8 +58,8 @@ class Evaluate:
 
     seed: int = 0
     batch_size: int = 100
-    nll_samples: int = 500  # importance samples of `nll_k500`, over all images
-    nll_exact_samples: int = 0  # of `nll`, over every 10th image; 0 leaves it out
+    nll_samples: int = 5000  # importance samples of the figure `nll`
+    nll_every: int = 1  # `nll` is over every n-th test example
 
 
 @dataclasses.dataclass

@@ -66,6 +66,13 @@ def once(split: Split, batch_size: int, seed: int, binarize: bool = False):
     )
 
 
+def arrays(split: Split, batch_size: int, seed: int, binarize: bool, preprocess):
+    """`once`, as dicts of arrays that signatures take."""
+    for x, *y in once(split, batch_size, seed, binarize):
+        batch = preprocess(x, *y)
+        yield {name: value.numpy() for name, value in batch.items()}
+
+
 def _binarized(images, seed):
     u = tf.random.stateless_uniform(tf.shape(images), tf.cast(tf.stack(seed), tf.int64))
     return tf.cast(u < tf.cast(images, tf.float32) / 255.0, tf.float32)

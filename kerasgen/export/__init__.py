@@ -1,0 +1,143 @@
+"""Export: a trained model becomes files that other runtimes run, or nothing at all."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from kerasgen import pictures
+from kerasgen.errors import InputError, RunError, require, unknown
+from kerasgen.export import card, litert, manifest, onnx, savedmodel
+from kerasgen.export.verify import failures, parity
+from kerasgen.models.base import Model
+from kerasgen.recipe import FORMATS, Recipe
+from kerasgen.training.checkpoint import atomic
+
+SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^32"
+
+
+def export(model: Model, path, format: str = "artifact", **options) -> Path:
+    """Write `model` to `path`; see `Model.export`."""
+    writers = {
+        "artifact": write_artifact,
+        "tf_saved_model": _write_savedmodel,
+        "onnx": _write_onnx,
+        "litert": _write_litert,
+    }
+    if format not in writers:
+        raise unknown("format", format, writers)
+    path = Path(path)
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    writers[format](model.baked(), path, **options)
+    return path
+
+
+def write_artifact(
+    model: Model,
+    path: Path,
+    formats=FORMATS,
+    recipe: Recipe | None = None,
+    figures: dict | None = None,
+    examples=None,
+) -> None:
+    """The verified folder of SavedModel, ONNX and LiteRT files, with its card.
+
+    Args:
+        model: a baked model.
+        path: the folder; one that holds an artifact is replaced, another is refused.
+        formats: which of "savedmodel", "onnx", "litert".
+        recipe: what the model was trained by.
+        figures: what `kerasgen.metrics.evaluate` gave.
+        examples: test images for the card's pictures, in [0, 1].
+    Raises:
+        RunError: if a runtime answers something else than Keras; nothing is written.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    require(bool(formats), "formats", "one of " + ", ".join(FORMATS), formats)
+    if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
+        raise InputError(f"{path} holds something else than an artifact: remove it")
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+        folder = Path(scratch) / "artifact"
+        folder.mkdir()
+        unsupported = _write_formats(model, folder, formats, recipe)
+        model.save(folder / "model.keras")
+        rows = parity(model, folder)
+        wrong = failures(rows)
+        if wrong:
+            raise RunError(f"export failed: {'; '.join(wrong)}")
+        _write_json(folder / "parity.json", {"rows": rows, "unsupported": unsupported})
+        seed = recipe.train.seed if recipe else 0
+        content = figures or {"figures": {}}
+        content |= {"seed": seed, "versions": manifest.versions()}
+        _write_json(folder / "metrics.json", content)
+        if recipe:
+            (folder / "recipe.yaml").write_text(recipe.text(), encoding="utf-8")
+        for title, picture in model.pictures(examples).items():
+            pictures.write(folder / title, picture)
+        card.write(model, folder, recipe)
+        described = {k: s.describe() for k, s in model.signatures().items()}
+        about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}
+        about["parameters"] = model.count_params()
+        manifest.write(folder, about | {"versions": manifest.versions()})
+        folder.chmod(0o755)
+        if path.exists():
+            path.rename(Path(scratch) / "old")
+        shutil.move(folder, path)
+
+
+def _write_formats(model, folder, formats, recipe) -> list[dict]:
+    """-> what can't be exported: {"signature", "runtime", "reason"}."""
+    reasons = {}
+    savedmodel.write(model, folder / "1")  # LiteRT files are made from it
+    if "onnx" in formats:
+        about = {"name": recipe.name if recipe else model.name, "seed_rule": SEED_RULE}
+        reasons["onnx"] = onnx.write(model, folder / "onnx", about)
+    if "litert" in formats:
+        target = folder / "litert"
+        reasons["litert"] = litert.write(folder / "1", model.signatures(), target)
+    if "savedmodel" not in formats:
+        shutil.rmtree(folder / "1")
+    return [
+        {"signature": signature, "runtime": runtime, "reason": reason}
+        for runtime, by_signature in reasons.items()
+        for signature, reason in by_signature.items()
+    ]
+
+
+def _write_savedmodel(model, path):
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+        savedmodel.write(model, Path(scratch) / "1")
+        if path.exists():
+            raise InputError(f"{path} exists already: remove it or give another path")
+        shutil.move(Path(scratch) / "1", path)
+
+
+def _write_onnx(model, path, signature=None):
+    name = _signature(model, signature)
+    metadata = {"name": model.name, "signature": name, "seed_rule": SEED_RULE}
+    proto = onnx.convert(model.signatures()[name], metadata)
+    with atomic(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+
+
+def _write_litert(model, path, signature=None):
+    name = _signature(model, signature)
+    with tempfile.TemporaryDirectory() as scratch:
+        savedmodel.write(model, Path(scratch) / "1")
+        content = litert.convert(Path(scratch) / "1", name)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _signature(model, name):
+    known = model.signatures()
+    if name is not None and name not in known:
+        raise unknown("signature", name, known)
+    return name or next(iter(known))
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -103,6 +103,9 @@ class Autoencoder(Model):
         """Rows of originals, each above the row of their reconstructions."""
         return originals_and_reconstructions(self, examples, n)
 
+    def pictures(self, examples=None):
+        return {} if examples is None else super().pictures(examples)
+
 
 def originals_and_reconstructions(model: Model, examples, n: int, **conditions):
     """Images `(n, …)` for a grid of 8 columns: originals and what became of them."""

@@ -8,6 +8,7 @@ and `test_step` that give the same weights on one device or many.
 import contextlib
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -121,6 +122,11 @@ class Model(Trainer, keras.Model):
                 average.assign(weight)
                 self.averages.append(average)
 
+    def count_params(self) -> int:
+        """Numbers in the networks; averages and counters don't count."""
+        own = {id(v) for v in [self.step, self.tested, *self.averages]}
+        return sum(math.prod(v.shape) for v in self.weights if id(v) not in own)
+
     def get_build_config(self):
         return None  # the constructor builds
 
@@ -196,7 +202,7 @@ class Model(Trainer, keras.Model):
         """What to look at while training: images `(n, …)` in [0, 1], or n strings."""
         raise NotImplementedError
 
-    def pictures(self, examples: np.ndarray) -> dict:
+    def pictures(self, examples: np.ndarray | None = None) -> dict:
         """Title -> what `preview` gives, for the card; `examples` are test inputs."""
         return {"samples": self.preview(examples, 64)}
 

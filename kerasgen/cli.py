@@ -1,0 +1,321 @@
+"""The command line: `kerasgen COMMAND`.
+
+Exit status 0 done, 1 failed, 2 bad usage or input, told in one line. TensorFlow is
+imported only by what computes, so that help, lists and errors in names are instant.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from kerasgen.errors import InputError, RunError, unknown
+
+RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
+SUFFIXES = (".png", ".npy", ".txt")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; -> exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (InputError, RunError) as error:
+        print(f"kerasgen: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("kerasgen: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # `kerasgen list | head`
+        return 0
+    return 0
+
+
+def _list(options):
+    from kerasgen.zoo import list_recipes
+
+    rows = list_recipes()
+    if options.json:
+        print(json.dumps({"recipes": rows}, indent=1))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{row['name']:{width}}  {row['data']}  {row['artifact'] or '-'}")
+
+
+def _train(options):
+    from kerasgen import recipe as recipes
+
+    settings = _settings(options.set)
+    named = {
+        "data": options.data,
+        "train.epochs": options.epochs,
+        "train.steps": options.steps,
+        "train.batch_size": options.batch_size,
+        "train.seed": options.seed,
+        "train.strategy": options.strategy,
+        "train.devices": options.devices,
+        "train.precision": options.precision,
+    }
+    settings |= {key: value for key, value in named.items() if value is not None}
+    if options.epochs is not None and options.steps is None:
+        settings["train.steps"] = None
+    recipe = recipes.read(options.recipe, settings)
+    out = Path(options.out or Path("runs") / recipe.name)
+    _start_tensorflow()
+    from kerasgen.training.loop import train
+    from kerasgen.zoo import load
+    init = load(options.init) if options.init else None
+    train(recipe, out, options.resume, init, options.quiet)
+
+
+def _generate(options):
+    import numpy as np
+
+    if options.n < 1:
+        raise InputError(f"-n must be at least 1, not {options.n}")
+    out = None if options.out is None else _out_file(options.out)
+    serve, inputs, name = _server(options.model, options.runtime, "generate")
+    _start_tensorflow()
+    from kerasgen import pictures
+    from kerasgen.models.base import generate_inputs
+    conditions = {"label": options.label, "guidance": options.guidance}
+    rows = generate_inputs(inputs, options.n, options.seed, conditions)
+    steps = _progress(range(0, options.n, 500), "generating", options.quiet)
+    parts = [serve("generate", **{k: v[i : i + 500] for k, v in rows.items()}) for i in steps]
+    samples = np.concatenate([next(iter(part.values())) for part in parts])
+    out = out or Path(f"{name}.png")
+    if out.suffix == ".npy":
+        pictures.write_array(out, samples)
+    else:
+        pictures.write(out.with_suffix(""), samples)
+    _say(options, f"{options.n} samples in {out}")
+
+
+def _evaluate(options):
+    from kerasgen.zoo import find
+
+    place = find(options.model)
+    recipe = place.recipe()
+    if options.samples is not None and options.samples < 1:
+        raise InputError(f"--samples must be at least 1, not {options.samples}")
+    target = None if options.json is None else _out_file(options.json, (".json",))
+    _start_tensorflow()
+    from kerasgen import data, metrics
+    from kerasgen.training.checkpoint import atomic
+    from kerasgen.zoo import load_keras
+    model = load_keras(place.keras)
+    serve = None
+    if options.runtime != "keras":
+        serve, _, _ = _server(options.model, options.runtime, None)
+    source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
+    content = metrics.evaluate(
+        model,
+        source[options.split],
+        recipe,
+        options.split,
+        serve,
+        options.samples,
+        lambda steps, title: _progress(steps, title, options.quiet),
+    )
+    for name, figure in content["figures"].items():
+        line = f"{name} {figure['value']:.4f} {figure['unit']}"
+        print(f"{line} ({figure['samples']} {options.split} examples; {figure['protocol']})")
+    if target is None and place.folder and not place.is_artifact:
+        whole = options.samples is None and options.split == "test"
+        if whole and options.runtime == "keras":
+            target = place.folder / "metrics.json"
+    if target is not None:
+        with atomic(target) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _export(options):
+    from kerasgen.recipe import FORMATS
+    from kerasgen.zoo import find
+
+    place = find(options.model)
+    recipe = place.recipe()
+    formats = tuple(options.formats.split(","))
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    out = Path(options.out or Path("saved_models") / recipe.name)
+    _start_tensorflow()
+    from kerasgen.zoo import load_keras
+    model = load_keras(place.keras)
+    figures = None
+    if place.folder and (place.folder / "metrics.json").exists():
+        figures = json.loads((place.folder / "metrics.json").read_text(encoding="utf-8"))
+    examples = _examples(recipe, options)
+    model.export(out, formats=formats, recipe=recipe, figures=figures, examples=examples)
+    parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
+    _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
+    for row in parity["unsupported"]:
+        _say(options, f"not exported: {row['signature']} to {row['runtime']}")
+
+
+def _verify(options):
+    _start_tensorflow()
+    from kerasgen.export.verify import verify
+    rows = verify(options.folder)
+    if not options.quiet:
+        for row in rows:
+            print(
+                f"ok  {row['signature']:<12} {row['runtime']:<13} batch {row['batch']}  "
+                f"difference {row['max_abs_difference']:.1e}"
+            )
+        print(f"{options.folder}: all files unchanged, {len(rows)} comparisons equal")
+
+
+# Helpers.
+
+
+def _server(model: str, runtime: str, signature: str | None):
+    """-> function `(signature, **arrays) -> dict`, inputs of `signature`, a name."""
+    from kerasgen.zoo import find
+
+    place = find(model)
+    name = (place.folder or place.keras.with_suffix("")).name
+    if runtime == "keras":
+        _start_tensorflow()
+        from kerasgen.zoo import load_keras
+        model = load_keras(place.keras)
+        inputs = {k: s.inputs for k, s in model.signatures().items()}
+        serve = model.serve
+    else:
+        if not place.is_artifact:
+            raise InputError(f"{model} is no artifact: run `kerasgen export` first")
+        _start_tensorflow()
+        from kerasgen.export import manifest, runtimes
+        described = manifest.read(place.folder)["signatures"]
+        inputs = {k: s["inputs"] for k, s in described.items()}
+        serve = runtimes.server(runtime, place.folder)
+    if signature is not None and signature not in inputs:
+        have = ", ".join(inputs)
+        raise InputError(f"{name} can't {signature}: its signatures are {have}")
+    return serve, inputs.get(signature), name
+
+
+def _settings(pairs: list[str]) -> dict:
+    """["train.epochs=3"] -> {"train.epochs": 3}; values are YAML."""
+    import yaml
+
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set takes KEY=VALUE, not {pair!r}")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {key}: {value!r} is not a YAML value") from error
+    return settings
+
+
+def _out_file(name: str, suffixes=SUFFIXES) -> Path:
+    path = Path(name)
+    if path.suffix not in suffixes:
+        raise InputError(f"{name} must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    return path
+
+
+def _examples(recipe, options):
+    """Test images for the card; None where the data isn't on this machine."""
+    from kerasgen import data
+
+    values = recipe.input
+    try:
+        source = data.load(recipe.data, values.image_shape, values.split_seed)
+    except InputError as error:
+        _say(options, f"no pictures of test examples: {error}")
+        return None
+    return source["test"].x[:64] / 255.0
+
+
+def _progress(steps, title: str, quiet: bool):
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    off = quiet or not console.is_terminal
+    return track(steps, title, console=console, disable=off, transient=True)
+
+
+def _say(options, line: str):
+    if not options.quiet:
+        print(line)
+
+
+def _start_tensorflow():
+    """Import TensorFlow without its greetings on stderr."""
+    from kerasgen.quiet import quiet
+
+    with quiet():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kerasgen", description="Train, judge and ship generative models."
+    )
+    parser.suggest_on_error = True
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, help):
+        name = function.__name__.strip("_")
+        entry = commands.add_parser(name, help=help, description=help)
+        entry.add_argument("--quiet", action="store_true", help="print nothing")
+        entry.set_defaults(command=function)
+        return entry.add_argument
+
+    add = command(_list, "list recipes and their artifacts")
+    add("--json", action="store_true")
+
+    add = command(_train, "train a recipe: a name, or your own YAML file")
+    add("recipe", metavar="RECIPE")
+    add("--out", metavar="DIR", help="run directory (default runs/RECIPE)")
+    add("--epochs", type=int, metavar="N")
+    add("--steps", type=int, metavar="N", help="instead of epochs")
+    add("--batch-size", type=int, metavar="N", help="of all devices together")
+    add("--seed", type=int, metavar="N")
+    add("--data", metavar="SOURCE", help="tfds:NAME, bundled:digits or folder:DIR")
+    add("--init", metavar="MODEL", help="start from the weights of this model")
+    add("--strategy", choices=("auto", "single", "mirrored"))
+    add("--devices", type=int, metavar="N")
+    add("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    add("--resume", action="store_true", help="continue, or start if nothing is saved")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="any value of the recipe, as in --set train.learning_rate=1e-4")
+
+    add = command(_generate, "draw samples from a trained model")
+    add("model", metavar="MODEL")
+    add("-n", type=int, default=16)
+    add("--seed", type=int, default=0, help="equal seeds give equal samples")
+    add("--out", metavar="FILE", help=".png or .npy (default MODEL.png)")
+    add("--runtime", choices=RUNTIMES, default="keras")
+    add("--label", type=int, metavar="K")
+    add("--guidance", type=float, metavar="W")
+
+    add = command(_evaluate, "measure a trained model on real data")
+    add("model", metavar="MODEL")
+    add("--samples", type=int, metavar="N", help="use only N examples")
+    add("--split", choices=("test", "validation"), default="test")
+    add("--runtime", choices=RUNTIMES, default="keras")
+    add("--json", metavar="FILE")
+
+    add = command(_export, "write a model for other runtimes, and verify it")
+    add("model", metavar="MODEL")
+    add("--out", metavar="DIR", help="default saved_models/RECIPE")
+    add("--formats", default="savedmodel,onnx,litert")
+
+    add = command(_verify, "check an artifact: files, and answers in every runtime")
+    add("folder", metavar="DIR")
+    return parser

@@ -1,0 +1,102 @@
+"""ONNX, for every other runtime: one file a signature, weights stored once."""
+
+import contextlib
+import hashlib
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+from onnx import external_data_helper, numpy_helper
+
+from kerasgen.models.base import Model
+from kerasgen.signature import Signature
+
+OPSET = 18
+SHARED = "shared.weights"  # tensors that several files hold
+SMALL = 1024  # bytes: tensors below stay inside
+
+
+def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
+    """One signature; axis names "batch" (and "length"), names as in the signature."""
+    function = tf.function(signature.positional(), input_signature=signature.specs())
+    with _quiet():
+        proto, _ = tf2onnx.convert.from_function(
+            function, input_signature=signature.specs(), opset=OPSET
+        )
+    for value in [*proto.graph.input, *proto.graph.output]:
+        for axis, size in enumerate(value.type.tensor_type.shape.dim):
+            if not size.HasField("dim_value"):
+                size.dim_param = "length" if axis else "batch"
+    for value in proto.graph.value_info:
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param.startswith("unk__"):
+                size.Clear()
+    for key, text in metadata.items():
+        proto.metadata_props.add(key=key, value=text)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str]:
+    """Write `folder`/<signature>.onnx; -> signature -> reason, where it can't be."""
+    protos, unsupported = {}, {}
+    for name, signature in model.signatures().items():
+        try:
+            protos[name] = convert(signature, metadata | {"signature": name})
+        except Exception as error:  # tf2onnx and onnx raise all kinds
+            unsupported[name] = " ".join(str(error).split())[:300]
+    folder.mkdir()
+    share_weights(protos.values(), folder)
+    for name, proto in protos.items():
+        onnx.save(proto, folder / f"{name}.onnx")
+    return unsupported
+
+
+def share_weights(protos, folder: Path) -> None:
+    """Move tensors that several models hold into one external file."""
+    tensors = [
+        tensor
+        for proto in protos
+        for tensor in proto.graph.initializer
+        if tensor.ByteSize() > SMALL
+    ]
+    digests = [hashlib.sha256(_bytes(tensor)).digest() for tensor in tensors]
+    count = Counter(digests)
+    offsets, end = {}, 0
+    with open(folder / SHARED, "wb") as file:
+        for tensor, digest in zip(tensors, digests, strict=True):
+            if count[digest] == 1:
+                continue
+            data = _bytes(tensor)
+            if digest not in offsets:
+                offsets[digest] = end
+                file.write(data + b"\0" * (-len(data) % 64))
+                end = file.tell()
+            tensor.raw_data = data
+            external_data_helper.set_external_data(
+                tensor, SHARED, offset=offsets[digest], length=len(data)
+            )
+            tensor.ClearField("raw_data")
+            for field in ("float_data", "int32_data", "int64_data"):
+                tensor.ClearField(field)
+    if not offsets:
+        (folder / SHARED).unlink()
+
+
+def _bytes(tensor: onnx.TensorProto) -> bytes:
+    return np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
+
+
+@contextlib.contextmanager
+def _quiet():
+    """tf2onnx logs progress and warnings; what matters is checked by verification."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,196 @@
+"""Run an artifact's signatures in each runtime.
+
+Imports neither kerasgen nor Keras: verification runs this file as a program of its own,
+so that what answers is the exported file alone.
+"""
+
+import ctypes
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def savedmodel(artifact: Path, signature: str) -> Callable:
+    """TensorFlow's Python loader."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(artifact / "1"))
+    function = loaded.signatures[signature]
+
+    def call(inputs: dict) -> dict:
+        _ = loaded  # signatures hold no reference to what they are part of
+        outputs = function(**{k: tf.constant(v) for k, v in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return call
+
+
+def onnx(artifact: Path, signature: str) -> Callable:
+    """ONNX Runtime."""
+    import onnxruntime
+
+    path = artifact / "onnx" / f"{signature}.onnx"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def litert(artifact: Path, signature: str) -> Callable:
+    """The LiteRT interpreter."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = artifact / "litert" / f"{signature}.tflite"
+    interpreter = Interpreter(model_path=str(path))
+    runner = interpreter.get_signature_runner(signature)
+    return lambda inputs: runner(**inputs)
+
+
+def tensorflow_c(artifact: Path, signature: str) -> Callable:
+    """TensorFlow's C loader with the tag `serve`: the call that TF Serving makes."""
+    endpoints = json.loads((artifact / "endpoints.json").read_text())[signature]
+    session = _CSession(artifact / "1")
+    return lambda inputs: session.run(
+        {endpoints["inputs"][name]: value for name, value in inputs.items()},
+        endpoints["outputs"],
+    )
+
+
+RUNTIMES = {
+    "savedmodel": savedmodel,
+    "tensorflow_c": tensorflow_c,
+    "onnx": onnx,
+    "litert": litert,
+}
+
+
+def server(runtime: str, artifact: Path) -> Callable:
+    """A function `(signature, **inputs) -> outputs`; files are opened when used."""
+    opened = {}
+
+    def serve(signature: str, **inputs) -> dict:
+        if signature not in opened:
+            opened[signature] = RUNTIMES[runtime](artifact, signature)
+        return opened[signature](inputs)
+
+    return serve
+
+
+class _Output(ctypes.Structure):
+    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
+
+
+class _CSession:
+    """A SavedModel opened through TensorFlow's C API, with ctypes and numpy only."""
+
+    TYPES = {1: "float32", 3: "int32", 9: "int64"}  # TF_DataType
+
+    def __init__(self, path: Path):
+        home = Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0])
+        for library in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
+            self.tf = ctypes.CDLL(str(home / library), mode=ctypes.RTLD_GLOBAL)
+        for name in (
+            "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_GraphOperationByName "
+            "TF_LoadSessionFromSavedModel TF_AllocateTensor TF_TensorData"
+        ).split():
+            getattr(self.tf, name).restype = ctypes.c_void_p
+        self.tf.TF_Message.restype = ctypes.c_char_p
+        self.tf.TF_TensorByteSize.restype = ctypes.c_size_t
+        self.tf.TF_Dim.restype = ctypes.c_int64
+        self.status = ctypes.c_void_p(self.tf.TF_NewStatus())
+        self.graph = ctypes.c_void_p(self.tf.TF_NewGraph())
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        self.session = ctypes.c_void_p(
+            self.tf.TF_LoadSessionFromSavedModel(
+                ctypes.c_void_p(self.tf.TF_NewSessionOptions()),
+                None,
+                str(path).encode(),
+                tags,
+                1,
+                self.graph,
+                None,
+                self.status,
+            )
+        )
+        self._check()
+
+    def run(self, inputs: dict, outputs: dict) -> dict:
+        """Tensor name -> array, name -> tensor name; -> name -> array."""
+        feeds = (_Output * len(inputs))(*map(self._output, inputs))
+        values = [self._tensor(array) for array in inputs.values()]
+        fetches = (_Output * len(outputs))(*map(self._output, outputs.values()))
+        results = (ctypes.c_void_p * len(outputs))()
+        self.tf.TF_SessionRun(
+            self.session,
+            None,
+            feeds,
+            (ctypes.c_void_p * len(values))(*values),
+            len(values),
+            fetches,
+            results,
+            len(outputs),
+            None,
+            0,
+            None,
+            self.status,
+        )
+        self._check()
+        arrays = {name: self._array(r) for name, r in zip(outputs, results, strict=True)}
+        for tensor in [*values, *results]:
+            self.tf.TF_DeleteTensor(ctypes.c_void_p(tensor))
+        return arrays
+
+    def _check(self):
+        if self.tf.TF_GetCode(self.status):
+            raise RuntimeError(self.tf.TF_Message(self.status).decode())
+
+    def _output(self, tensor: str) -> _Output:
+        name, _, index = tensor.partition(":")
+        operation = self.tf.TF_GraphOperationByName(self.graph, name.encode())
+        return _Output(operation, int(index or 0))
+
+    def _tensor(self, array: np.ndarray) -> int:
+        array = np.ascontiguousarray(array)
+        kind = {name: number for number, name in self.TYPES.items()}[array.dtype.name]
+        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+        size = ctypes.c_size_t(array.nbytes)
+        tensor = self.tf.TF_AllocateTensor(kind, shape, array.ndim, size)
+        data = self.tf.TF_TensorData(ctypes.c_void_p(tensor))
+        ctypes.memmove(data, array.ctypes.data, array.nbytes)
+        return tensor
+
+    def _array(self, tensor: int) -> np.ndarray:
+        tensor = ctypes.c_void_p(tensor)
+        rank = self.tf.TF_NumDims(tensor)
+        shape = [self.tf.TF_Dim(tensor, i) for i in range(rank)]
+        array = np.empty(shape, self.TYPES[self.tf.TF_TensorType(tensor)])
+        size = self.tf.TF_TensorByteSize(tensor)
+        ctypes.memmove(array.ctypes.data, self.tf.TF_TensorData(tensor), size)
+        return array
+
+
+def main(request: str) -> None:
+    """Answer the calls of a JSON file: {"artifact", "runtime", "calls": [{"signature",
+    "inputs": FILE.npz, "outputs": FILE.npz}]}."""
+    for forbidden in ("kerasgen", "keras"):
+        sys.modules[forbidden] = None  # importing it would fail
+    job = json.loads(Path(request).read_text(encoding="utf-8"))
+    opened = {}
+    for call in job["calls"]:
+        name = call["signature"]
+        if name not in opened:
+            opened[name] = RUNTIMES[job["runtime"]](Path(job["artifact"]), name)
+        with np.load(call["inputs"], allow_pickle=False) as file:
+            inputs = {key: file[key] for key in file.files}
+        np.savez(call["outputs"], **opened[name](inputs))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,157 @@
+"""Verification: an artifact gives the same answers in every runtime."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from kerasgen.errors import InputError, RunError
+from kerasgen.export import manifest, runtimes, savedmodel
+from kerasgen.models.base import Model
+
+BATCHES = (1, 3)
+SUFFIX = {"onnx": "onnx", "litert": "tflite"}
+
+
+def parity(model: Model, folder: Path) -> list[dict]:
+    """Compare every exported signature with Keras, at two batch sizes.
+
+    Each runtime answers in a process of its own that can't import kerasgen or Keras.
+
+    Returns:
+        Rows {"signature", "runtime", "batch", "max_abs_difference", "tolerance",
+        "ok"}; not ok where names, shapes or dtypes differ as well.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        calls = []
+        for name, signature in model.signatures().items():
+            for batch in BATCHES:
+                inputs = signature.example(batch, seed=batch)
+                expected = model.serve(name, **inputs)
+                stem = Path(scratch) / f"{name}-{batch}"
+                np.savez(f"{stem}-inputs.npz", **inputs)
+                call = {
+                    "signature": name,
+                    "batch": batch,
+                    "inputs": f"{stem}-inputs.npz",
+                    "outputs": f"{stem}-outputs.npz",
+                }
+                calls.append((call, expected, signature.tolerance))
+        for runtime in runtimes.RUNTIMES:
+            jobs = [job for job in calls if _exists(folder, runtime, job[0]["signature"])]
+            rows += _compare(runtime, folder, jobs, Path(scratch))
+    return rows
+
+
+def _exists(folder: Path, runtime: str, signature: str) -> bool:
+    if runtime in SUFFIX:
+        return (folder / runtime / f"{signature}.{SUFFIX[runtime]}").exists()
+    return (folder / "1").exists()
+
+
+def _compare(runtime: str, folder: Path, jobs: list, scratch: Path) -> list[dict]:
+    """The rows of one runtime."""
+    if not jobs:
+        return []
+    view = scratch / f"view-{runtime}"  # the artifact, and what tensorflow_c needs
+    view.mkdir()
+    for path in folder.iterdir():
+        (view / path.name).symlink_to(path.resolve())
+    if runtime == "tensorflow_c":
+        savedmodel.write_endpoints(view)
+    error = _answer(runtime, view, [call for call, _, _ in jobs], scratch)
+    rows = []
+    for call, expected, tolerance in jobs:
+        path = Path(call["outputs"])
+        found = {}
+        if path.exists():
+            with np.load(path, allow_pickle=False) as file:
+                found = {key: file[key] for key in file.files}
+            path.unlink()
+        difference = _difference(expected, found)
+        row = {
+            "signature": call["signature"],
+            "runtime": runtime,
+            "batch": call["batch"],
+            "max_abs_difference": difference,
+            "tolerance": tolerance,
+            "ok": difference is not None and difference <= tolerance,
+        }
+        if not found:
+            row["error"] = error or "no answer"
+        rows.append(row)
+    return rows
+
+
+def _answer(runtime: str, folder: Path, calls: list, scratch: Path) -> str:
+    """Have a fresh process answer; -> its last line of error output."""
+    request = scratch / f"{runtime}.json"
+    job = {"artifact": str(folder), "runtime": runtime, "calls": calls}
+    request.write_text(json.dumps(job), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", runtimes.__file__, str(request)],
+        capture_output=True,
+        text=True,
+        env={"TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=scratch,
+    )
+    return (done.stderr.strip().splitlines() or [""])[-1] if done.returncode else ""
+
+
+def _difference(expected: dict, found: dict) -> float | None:
+    """The largest absolute difference; None if anything but values differs."""
+    largest = 0.0
+    for name, array in expected.items():
+        other = found.get(name)
+        if other is None or other.shape != array.shape or other.dtype != array.dtype:
+            return None
+        difference = np.abs(array.astype("float64") - other.astype("float64"))
+        largest = max(largest, float(difference.max(initial=0.0)))
+    return largest if np.isfinite(largest) and set(found) == set(expected) else None
+
+
+def failures(rows: list[dict]) -> list[str]:
+    """A line for each row that isn't ok."""
+    return [
+        f"{row['signature']} in {row['runtime']}, batch {row['batch']}: "
+        + row.get("error", f"differs by {row['max_abs_difference']}")
+        for row in rows
+        if not row["ok"]
+    ]
+
+
+def verify(path) -> list[dict]:
+    """Check an artifact: every file's hash, then every signature in every runtime.
+
+    Args:
+        path: an artifact folder.
+    Returns:
+        The parity rows, all ok.
+    Raises:
+        InputError: if `path` is no artifact.
+        RunError: naming the file or the signature that is off.
+    """
+    from kerasgen.zoo import load_keras
+
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    if not (folder / manifest.DIGEST).exists() and not (folder / manifest.NAME).exists():
+        raise InputError(f"{folder} is no artifact: it has no {manifest.NAME}")
+    changed = manifest.differences(folder)
+    if changed:
+        raise RunError(f"{folder}: {'; '.join(changed)}")
+    rows = parity(load_keras(folder / "model.keras"), folder)
+    recorded = json.loads((folder / "parity.json").read_text(encoding="utf-8"))["rows"]
+    keys = ("signature", "runtime", "batch")
+    missing = {tuple(r[k] for k in keys) for r in recorded} - {
+        tuple(r[k] for k in keys) for r in rows
+    }
+    lines = failures(rows) + [f"{' '.join(map(str, m))}: not there" for m in missing]
+    if lines:
+        raise RunError(f"{folder}: {'; '.join(lines)}")
+    return rows

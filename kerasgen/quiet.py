@@ -1,0 +1,23 @@
+"""Silence for converters that log to the process's own stderr."""
+
+import contextlib
+import os
+import sys
+import warnings
+
+
+@contextlib.contextmanager
+def quiet():
+    """Send everything written to stderr, by C++ code too, to nowhere."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

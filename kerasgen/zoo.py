@@ -1,0 +1,125 @@
+"""Find recipes and trained models by name or path, and load them safely."""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+
+from kerasgen import recipe as recipes
+from kerasgen.errors import InputError, unknown
+from kerasgen.recipe import Recipe
+
+SAVED_MODELS = Path("saved_models")
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}  # of a .keras file
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a trained model is.
+
+    Args:
+        keras: its .keras file.
+        folder: the run or artifact directory that it is in, or None.
+    """
+
+    keras: Path
+    folder: Path | None
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether exported files are beside it."""
+        return self.folder is not None and (self.folder / "manifest.json").exists()
+
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by.
+
+        Raises:
+            InputError: for a lone .keras file.
+        """
+        path = None if self.folder is None else self.folder / "recipe.yaml"
+        if path is None or not path.exists():
+            raise InputError(f"there is no recipe.yaml beside {self.keras}")
+        return recipes.read(str(path))
+
+
+def find(model) -> Place:
+    """A model by its name in saved_models/, a run or artifact folder, a .keras file.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = Path(model)
+    if not path.exists() and path.name == str(model) and (SAVED_MODELS / path).exists():
+        path = SAVED_MODELS / path
+    if path.is_file():
+        return Place(path, None)
+    if path.is_dir():
+        for name in ("best.keras", "model.keras"):
+            if (path / name).is_file():
+                return Place(path / name, path)
+        raise InputError(f"{path} holds no trained model: no best.keras, no model.keras")
+    have = [entry.parent.name for entry in SAVED_MODELS.glob("*/model.keras")]
+    if path.name == str(model) and have:
+        raise unknown("model", str(model), have)
+    raise InputError(f"there is no model {model}: give a folder or a .keras file")
+
+
+def load(model):
+    """The model by name or path (see `find`), with its weights.
+
+    Raises:
+        InputError: if there is none, or the file is damaged or none of ours.
+    """
+    return load_keras(find(model).keras)
+
+
+def load_keras(path: Path):
+    """A `.keras` file in Keras's safe mode; nothing is unpickled or run.
+
+    Raises:
+        InputError: if it is damaged, or holds something else than a kerasgen model.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            config = json.loads(archive.read("config.json"))
+            damaged = archive.testzip()
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged, or not a .keras file") from error
+    if damaged or not members <= MEMBERS:
+        raise InputError(f"{path} is damaged, or has members that a model has not")
+    if not str(config.get("registered_name", "")).startswith("kerasgen>"):
+        raise InputError(f"{path} is not a kerasgen model")
+
+    import keras
+
+    import kerasgen.models  # noqa: F401  (registers the classes)
+
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras raises all kinds
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} can't be loaded: {line}") from error
+
+
+def list_recipes() -> list[dict]:
+    """Every recipe: name, family, data, parameters (of the exported model, else None)
+    and the folder of its artifact, else None."""
+    rows = []
+    for name in recipes.names():
+        recipe = recipes.read(name)
+        folder = SAVED_MODELS / name
+        manifest = folder / "manifest.json"
+        found = manifest.exists()
+        rows.append(
+            {
+                "name": name,
+                "family": recipe.family,
+                "data": recipe.data,
+                "parameters": json.loads(manifest.read_text())["parameters"]
+                if found
+                else None,
+                "artifact": str(folder) if found else None,
+            }
+        )
+    return rows
