@@ -13,7 +13,7 @@ from pathlib import Path
 from kerasgen.errors import InputError, RunError, unknown
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
-SUFFIXES = (".png", ".npy", ".txt")
+SUFFIXES = (".png", ".npy")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,6 +68,7 @@ def _train(options):
     _start_tensorflow()
     from kerasgen.training.loop import train
     from kerasgen.zoo import load
+
     init = load(options.init) if options.init else None
     train(recipe, out, options.resume, init, options.quiet)
 
@@ -81,12 +82,14 @@ def _generate(options):
     serve, inputs, name = _server(options.model, options.runtime, "generate")
     _start_tensorflow()
     from kerasgen import pictures
-    from kerasgen.models.base import generate_inputs
+    from kerasgen.models.base import generate_inputs, in_parts
+
     conditions = {"label": options.label, "guidance": options.guidance}
     rows = generate_inputs(inputs, options.n, options.seed, conditions)
-    steps = _progress(range(0, options.n, 500), "generating", options.quiet)
-    parts = [serve("generate", **{k: v[i : i + 500] for k, v in rows.items()}) for i in steps]
-    samples = np.concatenate([next(iter(part.values())) for part in parts])
+    outputs = in_parts(serve, "generate", rows)
+    total = -(-options.n // 500)
+    outputs = _progress(outputs, "generating", options.quiet, total)
+    samples = np.concatenate([next(iter(part.values())) for part in outputs])
     out = out or Path(f"{name}.png")
     if out.suffix == ".npy":
         pictures.write_array(out, samples)
@@ -107,6 +110,7 @@ def _evaluate(options):
     from kerasgen import data, metrics
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras
+
     model = load_keras(place.keras)
     serve = None
     if options.runtime != "keras":
@@ -119,11 +123,11 @@ def _evaluate(options):
         options.split,
         serve,
         options.samples,
-        lambda steps, title: _progress(steps, title, options.quiet),
+        lambda steps, title, total: _progress(steps, title, options.quiet, total),
     )
     for name, figure in content["figures"].items():
-        line = f"{name} {figure['value']:.4f} {figure['unit']}"
-        print(f"{line} ({figure['samples']} {options.split} examples; {figure['protocol']})")
+        what = f"{figure['samples']} {options.split} examples; {figure['protocol']}"
+        print(f"{name} {figure['value']:.4f} {figure['unit']} ({what})")
     if target is None and place.folder and not place.is_artifact:
         whole = options.samples is None and options.split == "test"
         if whole and options.runtime == "keras":
@@ -138,20 +142,27 @@ def _export(options):
     from kerasgen.zoo import find
 
     place = find(options.model)
-    recipe = place.recipe()
+    recipe = place.recipe() if place.folder else None
     formats = tuple(options.formats.split(","))
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
+    if recipe is None and options.out is None:
+        raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
     out = Path(options.out or Path("saved_models") / recipe.name)
     _start_tensorflow()
     from kerasgen.zoo import load_keras
+
     model = load_keras(place.keras)
     figures = None
     if place.folder and (place.folder / "metrics.json").exists():
-        figures = json.loads((place.folder / "metrics.json").read_text(encoding="utf-8"))
-    examples = _examples(recipe, options)
-    model.export(out, formats=formats, recipe=recipe, figures=figures, examples=examples)
+        figures = json.loads(
+            (place.folder / "metrics.json").read_text(encoding="utf-8")
+        )
+    examples = _examples(recipe, options) if recipe else None
+    model.export(
+        out, formats=formats, recipe=recipe, figures=figures, examples=examples
+    )
     parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
     _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
     for row in parity["unsupported"]:
@@ -161,13 +172,12 @@ def _export(options):
 def _verify(options):
     _start_tensorflow()
     from kerasgen.export.verify import verify
+
     rows = verify(options.folder)
     if not options.quiet:
         for row in rows:
-            print(
-                f"ok  {row['signature']:<12} {row['runtime']:<13} batch {row['batch']}  "
-                f"difference {row['max_abs_difference']:.1e}"
-            )
+            what = f"{row['signature']:<12} {row['runtime']:<13} batch {row['batch']}"
+            print(f"ok  {what}  difference {row['max_abs_difference']:.1e}")
         print(f"{options.folder}: all files unchanged, {len(rows)} comparisons equal")
 
 
@@ -183,14 +193,16 @@ def _server(model: str, runtime: str, signature: str | None):
     if runtime == "keras":
         _start_tensorflow()
         from kerasgen.zoo import load_keras
+
         model = load_keras(place.keras)
-        inputs = {k: s.inputs for k, s in model.signatures().items()}
+        inputs = {k: s.describe()["inputs"] for k, s in model.signatures().items()}
         serve = model.serve
     else:
         if not place.is_artifact:
             raise InputError(f"{model} is no artifact: run `kerasgen export` first")
         _start_tensorflow()
         from kerasgen.export import manifest, runtimes
+
         described = manifest.read(place.folder)["signatures"]
         inputs = {k: s["inputs"] for k, s in described.items()}
         serve = runtimes.server(runtime, place.folder)
@@ -238,13 +250,13 @@ def _examples(recipe, options):
     return source["test"].x[:64] / 255.0
 
 
-def _progress(steps, title: str, quiet: bool):
+def _progress(steps, title: str, quiet: bool, total: int):
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     off = quiet or not console.is_terminal
-    return track(steps, title, console=console, disable=off, transient=True)
+    return track(steps, title, total, console=console, disable=off, transient=True)
 
 
 def _say(options, line: str):
@@ -292,8 +304,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--devices", type=int, metavar="N")
     add("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
-    add("--set", action="append", default=[], metavar="KEY=VALUE",
-        help="any value of the recipe, as in --set train.learning_rate=1e-4")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any value of the recipe, as in --set train.learning_rate=1e-4",
+    )
 
     add = command(_generate, "draw samples from a trained model")
     add("model", metavar="MODEL")

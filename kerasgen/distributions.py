@@ -141,8 +141,11 @@ def _normal_log_prob(x, mean, log_scale):
 
 
 def _softplus(x):
-    """log(1 + exp(x)), also in LiteRT, whose own overflows above 88."""
-    return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
+    """log(1 + exp(x)) of operations that every runtime computes well.
+
+    LiteRT's own overflows above 88; ONNX has no log1p.
+    """
+    return ops.relu(x) + ops.log(1.0 + ops.exp(-ops.abs(x)))
 
 
 def _sum_pixels(values):

@@ -30,7 +30,8 @@ def row_seeds(seed: int, n: int) -> np.ndarray:
 
 def fold(seed, *data):
     """A new seed (uint32) for each of `data` folded in; all broadcast together."""
-    key = _mix(ops.cast(seed, "uint32"))
+    # Seed 0 must not hash to 0, which every further hash would keep.
+    key = _mix(ops.bitwise_xor(ops.cast(seed, "uint32"), _constant(_STEP)))
     for value in data:
         key = _mix(key + _multiply(ops.cast(value, "uint32"), _STEP))
     return key

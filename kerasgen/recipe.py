@@ -148,8 +148,11 @@ def from_values(values: dict, settings: dict | None = None, origin="recipe") -> 
     if known is not None:
         for key in recipe.model:
             if key not in known:
-                raise unknown(f"key of {recipe.family}", f"model.{key}",
-                              [f"model.{name}" for name in known])
+                raise unknown(
+                    f"key of {recipe.family}",
+                    f"model.{key}",
+                    [f"model.{name}" for name in known],
+                )
     if recipe.train.batch_size < 1 or recipe.train.epochs < 1:
         raise InputError("train.batch_size and train.epochs must be at least 1")
     if recipe.train.steps is not None and recipe.train.steps < 1:

@@ -170,6 +170,7 @@ class Signature:
                 name: {
                     "shape": [None, *entry.shape],
                     "dtype": entry.dtype,
+                    "range": [entry.low, entry.high],
                     **({} if entry.default is None else {"default": entry.default}),
                 }
                 for name, entry in self.inputs.items()

@@ -57,7 +57,9 @@ def find(model) -> Place:
         for name in ("best.keras", "model.keras"):
             if (path / name).is_file():
                 return Place(path / name, path)
-        raise InputError(f"{path} holds no trained model: no best.keras, no model.keras")
+        raise InputError(
+            f"{path} holds no trained model: no best.keras, no model.keras"
+        )
     have = [entry.parent.name for entry in SAVED_MODELS.glob("*/model.keras")]
     if path.name == str(model) and have:
         raise unknown("model", str(model), have)

@@ -62,7 +62,9 @@ def load(source, image_shape=None, split_seed: int = 0) -> Data:
         InputError: for an unknown source, or one that is missing or empty.
     """
     if isinstance(source, dict):
-        parts = {split: load_splits(value, image_shape) for split, value in source.items()}
+        parts = {
+            split: load_splits(value, image_shape) for split, value in source.items()
+        }
         splits = {split: _only(part, split) for split, (part, _) in parts.items()}
         names = next(iter(parts.values()))[1]
     else:
@@ -97,8 +99,10 @@ def find_file(name: str) -> Path:
         if place.exists():
             return place
     looked = " nor ".join(str(place) for place in places)
-    raise InputError(f"no data at {looked}: give an existing path, or set the folder "
-                     "it is in as KERASGEN_DATA_DIR")
+    raise InputError(
+        f"no data at {looked}: give an existing path, or set the folder "
+        "it is in as KERASGEN_DATA_DIR"
+    )
 
 
 def _only(splits: dict[str, Split], name: str) -> Split:

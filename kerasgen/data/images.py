@@ -27,7 +27,9 @@ def load_tfds(name: str, image_shape):
         ) from error
     features = builder.info.features
     if "image" not in features:
-        raise InputError(f"tfds:{name} has no images: its features are {list(features)}")
+        raise InputError(
+            f"tfds:{name} has no images: its features are {list(features)}"
+        )
     splits = {}
     for split in builder.info.splits:
         arrays = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))

@@ -10,10 +10,12 @@ from kerasgen.recipe import Recipe
 def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
     """Write `folder`/README.md from the files that are there already."""
     name = recipe.name if recipe else model.name
-    about = recipe.description if recipe else inspect_first_line(model)
+    about = recipe.description if recipe else _first_line(model)
     parts = [f"# {name}", about + "."]
     parts += [
-        f"![{path.stem}]({path.name})" for path in [folder / "samples.png"] if path.exists()
+        f"![{path.stem}]({path.name})"
+        for path in [folder / "samples.png"]
+        if path.exists()
     ]
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
     parts += [_signatures(model), _use(model, folder)]
@@ -23,17 +25,24 @@ def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def inspect_first_line(model: Model) -> str:
+def _first_line(model: Model) -> str:
     """The first line of the model's docstring."""
-    return (type(model).__doc__ or type(model).__name__).strip().splitlines()[0].rstrip(".")
+    return (
+        (type(model).__doc__ or type(model).__name__)
+        .strip()
+        .splitlines()[0]
+        .rstrip(".")
+    )
 
 
 def _facts(model, folder, recipe) -> str:
     lines = [f"- Model: `{type(model).__name__}`, {model.count_params():,} parameters"]
     if recipe:
         lines.append(f"- Data: `{recipe.data}`")
-        lines.append(f"- Trained by `kerasgen train {recipe.name}`, seed "
-                     f"{recipe.train.seed} ([recipe.yaml](recipe.yaml))")
+        lines.append(
+            f"- Trained by `kerasgen train {recipe.name}`, seed "
+            f"{recipe.train.seed} ([recipe.yaml](recipe.yaml))"
+        )
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     runtimes = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
     worst = max(row["max_abs_difference"] for row in parity["rows"])
@@ -53,7 +62,12 @@ def _figures(folder, recipe) -> str:
     if not content["figures"]:
         return ""
     paper = recipe.paper if recipe else {}
-    rows = ["## Figures", "", "| figure | value | paper | protocol |", "|---|---|---|---|"]
+    rows = [
+        "## Figures",
+        "",
+        "| figure | value | paper | protocol |",
+        "|---|---|---|---|",
+    ]
     for name, figure in content["figures"].items():
         protocol = f"{figure['split']}, {figure['samples']:,} examples; "
         rows.append(
@@ -67,27 +81,30 @@ def _signatures(model) -> str:
     rows = ["## Signatures", "", "| name | inputs | outputs |", "|---|---|---|"]
     for name, signature in model.signatures().items():
         inputs = ", ".join(
-            f"`{key}` {entry.dtype} {('batch', *entry.shape)}".replace("'batch'", "batch")
+            f"`{key}` {entry.dtype} {('batch', *entry.shape)}".replace(
+                "'batch'", "batch"
+            )
             for key, entry in signature.inputs.items()
         ).replace(",)", ")")
         outputs = ", ".join(f"`{key}`" for key in signature.outputs)
         rows.append(f"| `{name}` | {inputs} | {outputs} |")
     rows.append("")
     rows.append(
-        "A seed a row: row *i* of `generate(n, seed)` has the seed `(seed * 2654435761 + "
-        "i) mod 2^32` as int32, and gives the same sample in every runtime and batch."
+        "A seed a row: row *i* of `generate(n, seed)` has the seed `(seed * 2654435761 "
+        "+ i) mod 2^32` as int32, and gives the same sample in every runtime and batch."
     )
     return "\n".join(rows)
 
 
 def _use(model, folder) -> str:
     name, signature = next(iter(model.signatures().items()))
-    example = {key: "…" for key in signature.inputs}
+    example = dict.fromkeys(signature.inputs, "…")
     if "seed" in example:
         example["seed"] = "[1, 2]"
     tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in example.items())
     arrays = ", ".join(
-        f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")' for k, v in example.items()
+        f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")'
+        for k, v in example.items()
     )
     blocks = ["## Use"]
     if (folder / "1").exists():

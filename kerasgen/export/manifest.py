@@ -8,8 +8,16 @@ from pathlib import Path
 from kerasgen.errors import InputError
 
 NAME, DIGEST = "manifest.json", "manifest.sha256"
-PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert",
-            "numpy", "kerasgen")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "numpy",
+    "kerasgen",
+)
 
 
 def versions() -> dict[str, str]:

@@ -93,14 +93,21 @@ class _CSession:
     TYPES = {1: "float32", 3: "int32", 9: "int64"}  # TF_DataType
 
     def __init__(self, path: Path):
-        home = Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0])
+        home = Path(
+            importlib.util.find_spec("tensorflow").submodule_search_locations[0]
+        )
         for library in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
             self.tf = ctypes.CDLL(str(home / library), mode=ctypes.RTLD_GLOBAL)
         for name in (
-            "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_GraphOperationByName "
-            "TF_LoadSessionFromSavedModel TF_AllocateTensor TF_TensorData"
-        ).split():
-            getattr(self.tf, name).restype = ctypes.c_void_p
+            "NewStatus",
+            "NewGraph",
+            "NewSessionOptions",
+            "GraphOperationByName",
+            "LoadSessionFromSavedModel",
+            "AllocateTensor",
+            "TensorData",
+        ):
+            getattr(self.tf, f"TF_{name}").restype = ctypes.c_void_p
         self.tf.TF_Message.restype = ctypes.c_char_p
         self.tf.TF_TensorByteSize.restype = ctypes.c_size_t
         self.tf.TF_Dim.restype = ctypes.c_int64
@@ -142,7 +149,9 @@ class _CSession:
             self.status,
         )
         self._check()
-        arrays = {name: self._array(r) for name, r in zip(outputs, results, strict=True)}
+        arrays = {
+            name: self._array(r) for name, r in zip(outputs, results, strict=True)
+        }
         for tensor in [*values, *results]:
             self.tf.TF_DeleteTensor(ctypes.c_void_p(tensor))
         return arrays

@@ -21,7 +21,9 @@ def write(model: Model, path: Path) -> None:
 
 def endpoints(path: Path) -> dict:
     """Signature -> {"inputs": {name: tensor}, "outputs": {name: tensor}} of a file."""
-    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString(
+        (path / "saved_model.pb").read_bytes()
+    )
     return {
         name: {
             "inputs": {key: value.name for key, value in definition.inputs.items()},

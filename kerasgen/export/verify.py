@@ -42,7 +42,9 @@ def parity(model: Model, folder: Path) -> list[dict]:
                 }
                 calls.append((call, expected, signature.tolerance))
         for runtime in runtimes.RUNTIMES:
-            jobs = [job for job in calls if _exists(folder, runtime, job[0]["signature"])]
+            jobs = [
+                job for job in calls if _exists(folder, runtime, job[0]["signature"])
+            ]
             rows += _compare(runtime, folder, jobs, Path(scratch))
     return rows
 
@@ -140,7 +142,10 @@ def verify(path) -> list[dict]:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    if not (folder / manifest.DIGEST).exists() and not (folder / manifest.NAME).exists():
+    if (
+        not (folder / manifest.DIGEST).exists()
+        and not (folder / manifest.NAME).exists()
+    ):
         raise InputError(f"{folder} is no artifact: it has no {manifest.NAME}")
     changed = manifest.differences(folder)
     if changed:

@@ -44,12 +44,12 @@ def evaluate(
         serve: computes signatures, `(name, **arrays) -> dict`; default the model's
             own, else another runtime.
         limit: use the first `limit` examples only.
-        progress: wraps long loops, as `rich.progress.track` does.
+        progress: wraps an iterable in a bar: `(iterable, title, total)`.
     Returns:
         The content of metrics.json.
     """
     split = split if limit is None else split.take(slice(limit))
-    serve, progress = serve or model.serve, progress or (lambda steps, _: steps)
+    serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
     found = {}
     for evaluation in EVALUATIONS:
         if evaluation.SIGNATURE in model.signatures():

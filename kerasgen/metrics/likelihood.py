@@ -47,8 +47,7 @@ def figures(model, serve, split, recipe, progress) -> dict:
     def negative(name, k, every):
         part = split.take(slice(None, None, every))
         batches = arrays(part, values.batch_size, seed, binarize, model.preprocess)
-        steps = math.ceil(len(part) / values.batch_size)
-        batches = (batch for batch, _ in zip(batches, progress(range(steps), name)))
+        batches = progress(batches, name, math.ceil(len(part) / values.batch_size))
         nll = -log_likelihood(serve, batches, math.ceil(k / per_call), seed)
         which = f"every {every}th example" if every > 1 else "all examples"
         error = nll.std() / math.sqrt(len(nll))
@@ -69,8 +68,9 @@ def figures(model, serve, split, recipe, progress) -> dict:
 def elbo(model, split, recipe, fixed: str):
     """The lower bound, by one sample of the posterior an example."""
     model.compile(seed=recipe.evaluate.seed)
-    batches = once(split, recipe.evaluate.batch_size, recipe.evaluate.seed,
-                   recipe.input.binarize)
+    batches = once(
+        split, recipe.evaluate.batch_size, recipe.evaluate.seed, recipe.input.binarize
+    )
     terms = model.evaluate(batches, verbose=0, return_dict=True)
     value = -(terms["nll"] + terms["kl"])
     return value, "nats", len(split), f"one posterior sample an example{fixed}"

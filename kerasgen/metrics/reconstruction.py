@@ -13,7 +13,9 @@ def figures(model, serve, split, recipe, progress) -> dict:
     size, seed = recipe.evaluate.batch_size, recipe.evaluate.seed
     for batch in arrays(split, size, seed, recipe.input.binarize, model.preprocess):
         outputs = serve(SIGNATURE, **batch)["reconstructions"]
-        total += float(np.sum(np.mean((outputs - batch["images"]) ** 2, axis=(1, 2, 3))))
+        total += float(
+            np.sum(np.mean((outputs - batch["images"]) ** 2, axis=(1, 2, 3)))
+        )
     protocol = "mean squared error a pixel, images in [0, 1]"
     if recipe.input.binarize:
         protocol += f"; binarised once with seed {seed}"

@@ -163,8 +163,8 @@ class Model(Trainer, keras.Model):
             yield
 
     def baked(self) -> "Model":
-        """A copy for shipping: averages as the weights, no average, no optimizer."""
-        config = self.get_config() | {"ema_decay": 0.0}
+        """A copy for shipping: float32, averages as the weights, no optimizer."""
+        config = self.get_config() | {"ema_decay": 0.0, "dtype": "float32"}
         copy = type(self).from_config(config)
         values = {id(w): m for w, m in zip(self.trainable_variables, self.averages)}  # noqa: B905
         own = {id(v) for v in self.averages}
@@ -246,13 +246,10 @@ class GenerativeModel(Model):
         Raises:
             InputError: if n < 1, or a condition isn't an input of the model.
         """
-        rows = generate_inputs(self.signatures()["generate"].inputs, n, seed, conditions)
-        parts = [
-            self.serve("generate", **{k: v[i : i + 500] for k, v in rows.items()})
-            for i in range(0, n, 500)  # rows are independent: bounded memory
-        ]
-        output = self.signatures()["generate"].outputs[0]
-        return np.concatenate([part[output] for part in parts])
+        signature = self.signatures()["generate"]
+        rows = generate_inputs(signature.describe()["inputs"], n, seed, conditions)
+        outputs = in_parts(self.serve, "generate", rows)
+        return np.concatenate([part[signature.outputs[0]] for part in outputs])
 
     def preview(self, examples, n):
         return self.generate(n)
@@ -262,7 +259,12 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
     """Arrays for a `generate` signature: row seeds, and conditions spread over rows.
 
     Args:
-        inputs: name -> `Input`, or their description in a manifest.
+        inputs: name -> description, as in `Signature.describe()` and in manifests.
+        n: number of rows.
+        seed: see `random.row_seeds`.
+        conditions: name -> one value, or one a row; None is left out.
+    Raises:
+        InputError: if n < 1, or a condition is no input of the model, or out of range.
     """
     require(isinstance(n, int) and n >= 1, "n", "a whole number of at least 1", n)
     rows = {"seed": random.row_seeds(seed, n)}
@@ -271,5 +273,24 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
             continue
         if name not in inputs:
             raise InputError(f"this model takes no {name}: train a conditional one")
+        low, high = inputs[name]["range"]
+        within = f"at least {low} and below {high}"
+        require(
+            np.all((low <= np.asarray(value)) & (np.asarray(value) < high)),
+            name,
+            within,
+            value,
+        )
         rows[name] = np.broadcast_to(np.asarray(value), (n, *np.shape(value)[1:]))
     return rows
+
+
+def in_parts(
+    serve: Callable, signature: str, rows: Mapping, size: int = 500
+) -> Iterator:
+    """Outputs of `serve(signature, **rows)`, at most `size` rows at a time.
+
+    Rows are independent of each other, so this only bounds the memory.
+    """
+    for i in range(0, len(next(iter(rows.values()))), size):
+        yield serve(signature, **{k: v[i : i + size] for k, v in rows.items()})

@@ -6,12 +6,13 @@ from keras import ops
 from kerasgen import distributions, networks
 from kerasgen import signature as s
 from kerasgen.distributions import log_mean_exp, normal_kl, normal_log_prob
-from kerasgen.errors import InputError, require_at_least, require_positive
+from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.models.autoencoder import originals_and_reconstructions
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import image_batch, image_shape_of, one_hot
 from kerasgen.networks.flow import CouplingFlow
 from kerasgen.random import Noise
+
 
 class VAE(GenerativeModel):
     """Variational autoencoder (Kingma & Welling, 2014).
@@ -83,6 +84,9 @@ class VAE(GenerativeModel):
             inputs=latent_dim + classes,
             output_shape=(height, width, parameters),
         )
+        wanted = '"normal", or a dict of depth and width'
+        known = isinstance(prior, dict) and set(prior) <= {"depth", "width"}
+        require(prior == "normal" or known, "prior", wanted, prior)
         self.flow = None if prior == "normal" else CouplingFlow(latent_dim, **prior)
         if self.flow and (free_bits or importance_samples > 1):
             raise InputError("free_bits and importance_samples need the normal prior")
@@ -99,9 +103,11 @@ class VAE(GenerativeModel):
 
     def example_losses(self, batch, noise, training):
         """The negative lower bound, its two terms, and β between them (eq. 3)."""
-        images, k = batch["images"], self.importance_samples
+        k = self.importance_samples
         mean, log_variance = self.posterior(**batch, training=training)
-        z = self.sample_posterior(mean, log_variance, noise.normal((k, self.latent_dim)))
+        z = self.sample_posterior(
+            mean, log_variance, noise.normal((k, self.latent_dim))
+        )
         nll = -self.log_likelihood(z, **batch, training=training)  # (B, k)
         if self.flow or k > 1:
             kl = self.log_posterior(z, mean, log_variance) - self.log_prior(z)
@@ -197,7 +203,9 @@ class VAE(GenerativeModel):
             return {"mean": mean, "log_variance": log_variance}
 
         return {
-            "generate": self.signature(generate, {"seed": s.seed()} | label, ["images"]),
+            "generate": self.signature(
+                generate, {"seed": s.seed()} | label, ["images"]
+            ),
             "encode": self.signature(
                 encode, {"images": images} | label, ["mean", "log_variance"]
             ),

@@ -27,7 +27,9 @@ def residual_encoder(
     x = layers.Flatten()(layers.Activation(activation)(x))
     if hidden:
         x = layers.Dense(hidden, activation=activation)(x)
-    return keras.Model(inputs, layers.Dense(outputs, dtype="float32")(x), name="encoder")
+    return keras.Model(
+        inputs, layers.Dense(outputs, dtype="float32")(x), name="encoder"
+    )
 
 
 def residual_decoder(
@@ -58,7 +60,9 @@ def residual_decoder(
         )(x)
     top, left = rows * scale - height, columns * scale - width
     if top or left:
-        x = layers.Cropping2D(((top // 2, top - top // 2), (left // 2, left - left // 2)))(x)
+        x = layers.Cropping2D(
+            ((top // 2, top - top // 2), (left // 2, left - left // 2))
+        )(x)
     return keras.Model(latents, x, name="decoder")
 
 

@@ -31,9 +31,7 @@ class CouplingFlow(keras.Model):
         self.kept = size // 2
         # Alternately the first and the last coordinates are kept.
         self.sizes = [self.kept if i % 2 else size - self.kept for i in range(depth)]
-        self.couplings = [
-            _coupling(size - moved, moved, width) for moved in self.sizes
-        ]
+        self.couplings = [_coupling(size - moved, moved, width) for moved in self.sizes]
         self.built = True
 
     def call(self, noise):

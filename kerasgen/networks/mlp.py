@@ -26,9 +26,7 @@ def dense_decoder(
     """Dense layers of `widths`, then one number for each of `output_shape`."""
     latents = layers.Input((inputs,))
     x = _dense(latents, widths, activation, math.prod(output_shape))
-    return keras.Model(
-        latents, layers.Reshape(tuple(output_shape))(x), name="decoder"
-    )
+    return keras.Model(latents, layers.Reshape(tuple(output_shape))(x), name="decoder")
 
 
 def _dense(x, widths, activation, outputs):

@@ -46,7 +46,9 @@ class Progressbar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(f"{key} {value:.4f}" for key, value in sorted(logs.items()))
-        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}", soft_wrap=True)
+        self.console.print(
+            f"epoch {epoch + 1}/{self.epochs}  {figures}", soft_wrap=True
+        )
 
     def on_train_end(self, logs=None):
         self.bar.stop()

@@ -45,14 +45,18 @@ def train(
         raise InputError(f"there is no folder {out.parent} for the run {out.name}")
     started = (out / "recipe.yaml").exists()
     if started and not resume:
-        raise InputError(f"{out} already has a run: add --resume, or give another --out")
+        raise InputError(
+            f"{out} already has a run: add --resume, or give another --out"
+        )
     if started:
         _same_run(recipe, out)
 
     values = recipe.train
     keras.utils.set_random_seed(values.seed)
     with strategy(values.strategy, values.devices).scope():
-        source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
+        source = data.load(
+            recipe.data, recipe.input.image_shape, recipe.input.split_seed
+        )
         model = models.create(recipe, {"image_shape": source["train"].x.shape[1:]})
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
@@ -63,8 +67,11 @@ def train(
         )
         if init is not None:
             _copy_weights(init, model)
-    _show(quiet, f"{recipe.name}: {model.count_params():,} parameters, "
-                 f"{len(source['train']):,} training examples, {total_steps:,} steps")
+    _show(
+        quiet,
+        f"{recipe.name}: {model.count_params():,} parameters, "
+        f"{len(source['train']):,} training examples, {total_steps:,} steps",
+    )
 
     examples = source["validation"].x[:64] / 255.0
     out.mkdir(parents=True, exist_ok=True)
@@ -86,8 +93,14 @@ def train(
         step, seed = int(model.step), values.seed
         steps = min(steps_per_epoch, end - step)
         model.fit(
-            stream(source["train"], values.batch_size, seed, step, end,
-                   recipe.input.binarize),
+            stream(
+                source["train"],
+                values.batch_size,
+                seed,
+                step,
+                end,
+                recipe.input.binarize,
+            ),
             initial_epoch=epoch,
             epochs=epoch + (end - step) // steps,
             steps_per_epoch=steps,
@@ -127,8 +140,9 @@ def _segments(start: int, steps_per_epoch: int, total_steps: int):
     """
     first = math.ceil(start / steps_per_epoch) * steps_per_epoch
     whole = total_steps // steps_per_epoch * steps_per_epoch
-    ends = sorted({min(first, total_steps), max(whole, min(first, total_steps)),
-                   total_steps})
+    ends = sorted(
+        {min(first, total_steps), max(whole, min(first, total_steps)), total_steps}
+    )
     for end in ends:
         if end > start:
             yield start // steps_per_epoch, end

@@ -6,6 +6,7 @@ take the step of one device with the same global batch.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -75,6 +76,18 @@ class Trainer:
         super().reset_metrics()
         self.tested.assign(0)
 
+    def fit(self, x=None, y=None, *arguments, sample_weight=None, **options):
+        """As in Keras; `sample_weight` works without `y` too."""
+        y = _unlabelled(x) if y is None and sample_weight is not None else y
+        options["sample_weight"] = sample_weight
+        return super().fit(x, y, *arguments, **options)
+
+    def evaluate(self, x=None, y=None, *arguments, sample_weight=None, **options):
+        """As in Keras; `sample_weight` works without `y` too."""
+        y = _unlabelled(x) if y is None and sample_weight is not None else y
+        options["sample_weight"] = sample_weight
+        return super().evaluate(x, y, *arguments, **options)
+
     def train_step(self, data):
         """Run every phase once (or `repeats` times) and report its terms."""
         batch, weight, rows, total = self._unpack(data)
@@ -139,6 +152,11 @@ class Trainer:
         rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
         for weight, mean in zip(self.trainable_variables, self.averages, strict=True):
             mean.assign(mean + tf.cast(rate, mean.dtype) * (weight - mean))
+
+
+def _unlabelled(x):
+    """Labels that stand for none: Keras drops weights that come without labels."""
+    return -np.ones(len(x), "int32")
 
 
 def _optimizers(optimizer, names: list[str]) -> dict:

@@ -1,0 +1,39 @@
+# Everything installs into .venv what it needs, once; setup.cfg pins the versions.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test test-all lint clean
+
+install: .venv/.installed
+
+.venv/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+# Train, measure, generate, export and verify on data that comes with the packages.
+demo: install
+	rm -rf runs/demo
+	mkdir -p runs/demo
+	$(BIN)/kerasgen train vae_digits --out runs/demo/run
+	$(BIN)/kerasgen evaluate runs/demo/run
+	$(BIN)/kerasgen generate runs/demo/run -n 64 --seed 7 --out runs/demo/samples.png
+	$(BIN)/kerasgen export runs/demo/run --out runs/demo/artifact
+	$(BIN)/kerasgen verify runs/demo/artifact
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: .venv/.installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv runs/demo build *.egg-info

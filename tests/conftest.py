@@ -1,0 +1,53 @@
+"""Shared by all tests: two logical CPU devices, tiny data, one trained run."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from kerasgen.training.distribution import split_cpu, strategy
+
+split_cpu(2)  # before TensorFlow starts on one
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one MirroredStrategy of this process: two objects disturb each other."""
+    return strategy("mirrored", 2)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """bundled:digits, split."""
+    from kerasgen import data
+
+    return data.load("bundled:digits", (8, 8, 1))
+
+
+@pytest.fixture
+def small_images():
+    """uint8 images `(50, 8, 8, 1)`."""
+    return np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype="uint8")
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """A short run of vae_digits, evaluated: a run directory."""
+    from kerasgen.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "vae_digits"
+    assert main(["train", "vae_digits", "--out", str(out), "--epochs", "3"]) == 0
+    assert main(["evaluate", str(out), "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def digits_artifact(digits_run):
+    """The artifact of that run."""
+    from kerasgen.cli import main
+
+    out = digits_run.parent / "artifact"
+    assert main(["export", str(digits_run), "--out", str(out), "--quiet"]) == 0
+    return out

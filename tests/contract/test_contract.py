@@ -1,0 +1,163 @@
+"""What every model must do, over recipes: a new model is covered by existing.
+
+`make test` runs one recipe a family, `make test-all` every one. Images come from the
+bundled digits, scaled to the recipe's size, so no data is needed.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import toy  # noqa: F401  (registers its family)
+
+from kerasgen import data, models, recipe, zoo
+from kerasgen.data.stream import stream
+from kerasgen.export import export
+from kerasgen.training import checkpoint, loop
+
+RECIPES = {name: name for name in recipe.names()}
+RECIPES |= {path.stem: str(path) for path in Path(__file__).parent.glob("*.yaml")}
+
+# What can't be exported: (family, runtime, signature). Nothing joins it silently.
+UNSUPPORTED = set()
+
+
+def _cases():
+    """Every recipe; slow unless it is the first of its family on bundled data."""
+    families = set()
+    read = {name: recipe.read(path) for name, path in RECIPES.items()}
+    order = sorted(
+        read, key=lambda name: not str(read[name].data).startswith("bundled")
+    )
+    for name in order:
+        first = read[name].family not in families
+        families.add(read[name].family)
+        yield pytest.param(name, marks=[] if first else [pytest.mark.slow])
+
+
+def test_a_new_model_is_covered_by_existing():
+    assert "toy_digits" in [case.values[0] for case in _cases() if not case.marks]
+
+
+@pytest.fixture(scope="module", params=list(_cases()))
+def tiny(request):
+    """The recipe, for a few steps on the bundled digits."""
+    settings = {
+        "data": "bundled:digits",
+        "train.steps": 5,
+        "train.batch_size": 16,
+        "train.checkpoint_seconds": 0.0,
+        "train.steps_per_execution": 1,
+        "train.ema_decay": 0.9,
+        "train.clip_norm": 1.0,
+        "evaluate.nll_samples": 50,
+    }
+    return recipe.read(RECIPES[request.param], settings)
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory):
+    """A finished run directory."""
+    out = tmp_path_factory.mktemp(tiny.name) / "run"
+    loop.train(tiny, out, quiet=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return zoo.load(run)
+
+
+def test_a_run_leaves_its_files(run):
+    names = {path.name for path in run.iterdir()}
+    expected = {"recipe.yaml", "model.keras", "best.keras", "train_state.npz"}
+    assert names == expected | {"history.csv", "samples", "tensorboard"}
+    assert [path.stem for path in (run / "samples").iterdir()] == ["epoch_0001"]
+
+
+def test_saved_models_answer_as_before(run, model):
+    again = zoo.load(run)
+    for name, signature in model.signatures().items():
+        inputs = signature.example(2)
+        expected = model.serve(name, **inputs)
+        for key, value in again.serve(name, **inputs).items():
+            np.testing.assert_array_equal(value, expected[key])
+
+
+def test_a_killed_run_resumes_to_the_same_state(tiny, run, tmp_path, monkeypatch):
+    """Stopped right after the checkpoint of step 3, in the middle of an epoch."""
+    save = checkpoint.save
+
+    def save_and_die(path, model, progress):
+        save(path, model, progress)
+        if int(model.step) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(tiny, tmp_path / "run", quiet=True)
+    monkeypatch.undo()
+    loop.train(tiny, tmp_path / "run", resume=True, quiet=True)
+    progress, arrays = checkpoint.read(tmp_path / "run" / "train_state.npz")
+    expected_progress, expected = checkpoint.read(run / "train_state.npz")
+    assert progress == expected_progress
+    for a, b in zip(arrays, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    ours, theirs = (p / "history.csv" for p in (tmp_path / "run", run))
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_two_replicas_are_one_device(tiny, two_replicas):
+    """Five steps with noise, Adam, clipping and averaging, the last batch uneven."""
+    source = data.load(tiny.data, tiny.input.image_shape)
+    batches = list(stream(source["train"], 16, 0, 0, 4, tiny.input.binarize))
+    batches.append(tuple(part[:7] for part in batches[0]))
+
+    def weights():
+        keras.utils.set_random_seed(0)
+        model = models.create(tiny, {"image_shape": source["train"].x.shape[1:]})
+        # A larger epsilon: Adam turns rounding of tiny gradients into whole steps
+        model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-4, global_clipnorm=1.0))
+        for batch in batches:
+            model.fit(*batch, batch_size=16, shuffle=False, verbose=0)
+        return [v.numpy() for v in model.variables]
+
+    one = weights()
+    with two_replicas.scope():
+        two = weights()
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_rows_are_independent_of_their_batch(model):
+    for name, signature in model.signatures().items():
+        inputs = signature.example(3)
+        together = model.serve(name, **inputs)
+        for i in range(3):
+            alone = model.serve(name, **{k: v[i : i + 1] for k, v in inputs.items()})
+            for key, value in alone.items():
+                tolerance = {"atol": signature.tolerance, "rtol": 1e-5}
+                np.testing.assert_allclose(value[0], together[key][i], **tolerance)
+
+
+def test_seeds_are_samples(model):
+    if "generate" not in model.signatures():
+        pytest.skip("not a generative model")
+    sixteen = model.generate(16, seed=7)
+    np.testing.assert_allclose(model.generate(4, seed=7), sixteen[:4], atol=1e-6)
+    assert not np.allclose(model.generate(4, seed=8), sixteen[:4])
+    assert np.isfinite(sixteen).all()
+
+
+def test_exports_answer_the_same_everywhere(tiny, model, tmp_path):
+    export(model, tmp_path / "artifact", recipe=tiny)  # raises where they don't
+    manifest = zoo.json.loads((tmp_path / "artifact" / "parity.json").read_text())
+    found = {
+        (tiny.family, r["runtime"], r["signature"]) for r in manifest["unsupported"]
+    }
+    assert found == {entry for entry in UNSUPPORTED if entry[0] == tiny.family}
+    runtimes = {row["runtime"] for row in manifest["rows"]}
+    assert runtimes == {"savedmodel", "tensorflow_c", "onnx", "litert"}
+    tolerances = [row["tolerance"] for row in manifest["rows"]]
+    assert max(tolerances) <= 2e-3

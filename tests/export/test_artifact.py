@@ -1,0 +1,171 @@
+"""Artifacts: whole, verified, and of use without kerasgen."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import kerasgen
+from kerasgen.cli import main
+from kerasgen.errors import InputError, RunError
+from kerasgen.export import runtimes
+from kerasgen.models.base import Model
+
+
+def test_the_files_of_an_artifact(digits_artifact):
+    names = {path.name for path in digits_artifact.iterdir()}
+    assert names >= {"1", "onnx", "litert", "model.keras", "recipe.yaml", "README.md"}
+    assert names >= {"metrics.json", "parity.json", "samples.png", "manifest.json"}
+    signatures = ["decode", "encode", "generate", "reconstruct", "score"]
+    for folder, suffix in (("onnx", "onnx"), ("litert", "tflite")):
+        found = sorted(
+            path.stem for path in (digits_artifact / folder).glob(f"*.{suffix}")
+        )
+        assert found == signatures
+    figures = json.loads((digits_artifact / "metrics.json").read_text())["figures"]
+    assert {"elbo", "nll", "nll_k500", "reconstruction_error"} <= set(figures)
+    for figure in figures.values():
+        assert set(figure) == {"value", "unit", "split", "samples", "protocol"}
+    card = (digits_artifact / "README.md").read_text()
+    assert f"{figures['nll']['value']:.4g} nats" in card
+
+
+def test_verify_passes(digits_artifact):
+    rows = kerasgen.verify(digits_artifact)
+    assert {row["batch"] for row in rows} == {1, 3}
+    assert {row["runtime"] for row in rows} == set(runtimes.RUNTIMES)
+    assert main(["verify", str(digits_artifact), "--quiet"]) == 0
+
+
+FILES = [
+    "1/saved_model.pb",
+    "onnx/generate.onnx",
+    "litert/decode.tflite",
+    "model.keras",
+    "metrics.json",
+    "README.md",
+    "samples.png",
+    "manifest.json",
+    "manifest.sha256",
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_named(digits_artifact, tmp_path, name, capsys):
+    copy = shutil.copytree(digits_artifact, tmp_path / "copy")
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    assert main(["verify", str(copy)]) == 1
+    assert name in capsys.readouterr().err
+
+
+def test_added_removed_and_linked_files_are_named(digits_artifact, tmp_path, capsys):
+    copy = shutil.copytree(digits_artifact, tmp_path / "copy")
+    (copy / "onnx" / "extra.onnx").write_bytes(b"")
+    (copy / "samples.png").unlink()
+    (copy / "recipe.yaml").rename(tmp_path / "recipe.yaml")
+    (copy / "recipe.yaml").symlink_to(tmp_path / "recipe.yaml")
+    assert main(["verify", str(copy)]) == 1
+    errors = capsys.readouterr().err
+    assert "onnx/extra.onnx: not in manifest.json" in errors
+    assert "samples.png: missing" in errors and "recipe.yaml: changed" in errors
+
+
+def test_wrong_answers_are_found(digits_artifact, tmp_path):
+    """A file whose hash is right, but which computes something else."""
+    from kerasgen.export import manifest
+
+    copy = shutil.copytree(digits_artifact, tmp_path / "copy")
+    decode = onnx.load(copy / "onnx" / "decode.onnx")
+    for tensor in decode.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor) + np.float32(0.01)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(decode, copy / "onnx" / "decode.onnx")
+    manifest.write(copy, {"signatures": {}})
+    with pytest.raises(RunError, match="decode in onnx, batch 1: differs by"):
+        kerasgen.verify(copy)
+
+
+def test_an_export_that_differs_is_not_written(digits_run, tmp_path, monkeypatch):
+    model = kerasgen.load(digits_run)
+    monkeypatch.setattr("kerasgen.export.runtimes.RUNTIMES", {"onnx": runtimes.onnx})
+    monkeypatch.setattr(Model, "serve", lambda self, name, **rows: {"x": np.zeros(1)})
+    with pytest.raises(RunError, match="export failed: generate in onnx"):
+        model.export(tmp_path / "artifact")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_something_else_is_not_replaced(digits_run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("important")
+    with pytest.raises(InputError, match="something else than an artifact"):
+        kerasgen.load(digits_run).export(tmp_path / "mine")
+    with pytest.raises(InputError, match="there is no folder"):
+        kerasgen.load(digits_run).export(tmp_path / "no" / "where")
+
+
+def test_the_savedmodel_works_without_kerasgen_and_keras(digits_artifact):
+    program = (
+        "import sys; sys.modules['kerasgen'] = sys.modules['keras'] = None\n"
+        "import tensorflow as tf\n"
+        f"m = tf.saved_model.load({str(digits_artifact / '1')!r})\n"
+        "print(m.signatures['generate'](seed=tf.constant([1, 2]))['images'].shape)\n"
+        "assert 'serving_default' in m.signatures\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "(2, 8, 8, 1)", done.stderr
+
+
+def test_every_runtime_draws_the_same_samples(digits_artifact, tmp_path):
+    samples = {}
+    for runtime in ("keras", "savedmodel", "onnx", "litert"):
+        out = tmp_path / f"{runtime}.npy"
+        arguments = ["generate", str(digits_artifact), "--seed", "7", "--out", str(out)]
+        assert main([*arguments, "-n", "16", "--runtime", runtime, "--quiet"]) == 0
+        samples[runtime] = np.load(out)
+        assert main([*arguments, "-n", "4", "--runtime", runtime, "--quiet"]) == 0
+        np.testing.assert_allclose(np.load(out), samples[runtime][:4], atol=1e-6)
+    for other in samples.values():
+        np.testing.assert_allclose(other, samples["keras"], atol=1e-4)
+
+
+def test_evaluate_through_another_runtime(digits_artifact, tmp_path):
+    results = {}
+    for runtime in ("keras", "onnx"):
+        out = tmp_path / f"{runtime}.json"
+        arguments = ["evaluate", str(digits_artifact), "--runtime", runtime]
+        assert main([*arguments, "--samples", "5", "--json", str(out)]) == 0
+        results[runtime] = json.loads(out.read_text())["figures"]
+    assert results["keras"].keys() == results["onnx"].keys()
+    for name, figure in results["onnx"].items():
+        assert figure["value"] == pytest.approx(
+            results["keras"][name]["value"], rel=1e-4
+        )
+        assert figure["samples"] == 5
+
+
+def test_onnx_axes_and_metadata(digits_artifact):
+    proto = onnx.load(digits_artifact / "onnx" / "score.onnx")
+    for value in [*proto.graph.input, *proto.graph.output]:
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    assert metadata["signature"] == "score" and "2654435761" in metadata["seed_rule"]
+    domains = {node.domain for node in proto.graph.node}
+    assert domains <= {"", "ai.onnx"}
+
+
+def test_weights_are_stored_once(digits_artifact):
+    folder = digits_artifact / "onnx"
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    shared = sizes.pop("shared.weights")
+    assert shared > 10 * max(sizes.values())
+    assert not any(Path(path).is_symlink() for path in folder.iterdir())

@@ -1,0 +1,51 @@
+"""Likelihood figures against a model whose likelihood is known in closed form."""
+
+import numpy as np
+from scipy import stats
+from toy import LinearGaussian
+
+from kerasgen.metrics.likelihood import log_likelihood
+
+
+def model_and_truth():
+    rng = np.random.default_rng(0)
+    model = LinearGaussian((4, 4, 1), 3, scale=0.5)
+    weights = rng.normal(size=(3, 16)).astype("float32") * 0.5
+    bias = rng.normal(size=16).astype("float32")
+    model.decoder.set_weights([weights, bias])
+    covariance = weights.T @ weights + 0.25 * np.eye(16)
+    # The exact posterior's mean, and a variance that covers it
+    gain = np.linalg.solve(covariance, weights.T)
+    model.encoder.set_weights([gain, -bias @ gain])
+    model.log_variance.assign(np.log(np.diag(np.eye(3) - weights @ gain)) + 0.3)
+    x = rng.multivariate_normal(bias, covariance, size=40).astype("float32")
+    truth = stats.multivariate_normal(bias, covariance).logpdf(x)
+    return model, x.reshape(-1, 4, 4, 1), truth
+
+
+def test_estimate_approaches_the_closed_form():
+    model, x, truth = model_and_truth()
+    batches = [{"images": x[:15]}, {"images": x[15:]}]
+    rough = log_likelihood(model.serve, batches, 1)
+    fine = log_likelihood(model.serve, batches, 40)
+    assert np.abs(fine - truth).max() < 0.1
+    assert abs((fine - truth).mean()) < 0.01
+    assert np.abs(fine - truth).mean() < np.abs(rough - truth).mean()
+
+
+def test_calls_average_weights_not_logarithms():
+    scores = iter([np.log([1.0, 2.0]), np.log([3.0, 2.0])])
+    serve = lambda name, **rows: {"log_likelihood": next(scores)}  # noqa: E731
+    found = log_likelihood(serve, [{"images": np.zeros((2, 1))}], 2)
+    np.testing.assert_allclose(found, np.log([2.0, 2.0]))
+
+
+def test_every_example_and_call_has_its_own_seeds():
+    seen = []
+
+    def serve(name, seed, **rows):
+        seen.extend(seed.tolist())
+        return {"log_likelihood": np.zeros(len(seed))}
+
+    log_likelihood(serve, [{"images": np.zeros((5, 1))}] * 3, 4)
+    assert len(set(seen)) == len(seen) == 60

@@ -1,0 +1,128 @@
+"""The command line: bad input gets one line and exit status 2, and leaves nothing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasgen.cli import main
+
+
+def lines(capsys):
+    return capsys.readouterr().err.strip().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "vae_digit"], "did you mean vae_digits"),
+        (["train", "vae_digits", "--set", "model.latent_dimm=2"], "model.latent_dim"),
+        (["train", "vae_digits", "--set", "model.latent_dim=-1"], "latent_dim must be"),
+        (
+            ["train", "vae_digits", "--set", "model.latent_dim=two"],
+            "latent_dim must be",
+        ),
+        (["train", "vae_digits", "--set", "train.epochs"], "KEY=VALUE"),
+        (
+            ["train", "vae_digits", "--set", "train.schedule=cosin"],
+            "did you mean cosine",
+        ),
+        (["train", "vae_digits", "--set", "train.optimizer=adm"], "train.optimizer"),
+        (["train", "vae_digits", "--epochs", "0"], "at least 1"),
+        (["train", "vae_digits", "--batch-size", "-3"], "at least 1"),
+        (["train", "vae_digits", "--data", "folder:/nowhere"], "no data at"),
+        (["train", "vae_digits", "--data", "digits"], "unknown data source"),
+        (["train", "vae_digits", "--init", "/nowhere.keras"], "there is no model"),
+        (["train", "vae_digits", "--out", "/no/where/run"], "there is no folder"),
+        (["train", "/nowhere.yaml"], "no recipe file"),
+        (["generate", "/nowhere"], "there is no model"),
+        (["evaluate", "/nowhere"], "there is no model"),
+        (["export", "/nowhere"], "there is no model"),
+        (["verify", "/nowhere"], "there is no folder"),
+    ],
+)
+def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    found = lines(capsys)
+    assert len(found) == 1 and message in found[0]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-n", "0"], "-n must be at least 1"),
+        (["--label", "3"], "takes no label"),
+        (["--guidance", "3"], "takes no guidance"),
+        (["--out", "/no/where/x.png"], "there is no folder"),
+        (["--out", "x.jpg"], "must end in"),
+        (["--runtime", "onnx"], "is no artifact"),
+    ],
+)
+def test_bad_generate(digits_run, arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", str(digits_run), *arguments]) == 2
+    found = lines(capsys)
+    assert len(found) == 1 and message in found[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_models(digits_run, tmp_path, capsys):
+    whole = (digits_run / "model.keras").read_bytes()
+    path = tmp_path / "model.keras"
+    import keras
+
+    foreign = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    foreign.save(tmp_path / "foreign.keras")
+    for content in (whole[:2000], b"", (tmp_path / "foreign.keras").read_bytes()):
+        path.write_bytes(content)
+        assert main(["generate", str(path), "--out", str(tmp_path / "x.png")]) == 2
+        found = lines(capsys)
+        assert len(found) == 1 and "model.keras" in found[0]
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "is no artifact" in lines(capsys)[0]
+
+
+def test_run_directories_are_not_overwritten(digits_run, capsys):
+    assert main(["train", "vae_digits", "--out", str(digits_run)]) == 2
+    assert "already has a run: add --resume" in lines(capsys)[0]
+
+
+def test_a_users_own_recipe_and_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "faces").mkdir()
+    for i in range(40):
+        picture = rng.integers(0, 256, (20, 16, 3), dtype="uint8")
+        Image.fromarray(picture).save(tmp_path / "faces" / f"{i}.jpg")
+    (tmp_path / "mine.yaml").write_text(
+        "family: vae\n"
+        "data: folder:faces\n"
+        "input: {image_shape: [16, 16, 3]}\n"
+        "model: {latent_dim: 4, encoder: residual, decoder: residual,\n"
+        "        likelihood: discretized_logistic}\n"
+        "train: {steps: 3, batch_size: 8}\n"
+    )
+    assert main(["train", "mine.yaml", "--quiet"]) == 0
+    assert main(["generate", "runs/mine", "-n", "3", "--quiet"]) == 0
+    assert Image.open("mine.png").size == (50, 16)
+    assert main(["export", "runs/mine", "--formats", "onnx", "--out", "art"]) == 0
+    assert not (tmp_path / "art" / "1").exists() and main(["verify", "art"]) == 0
+
+
+def test_an_autoencoder_does_not_generate(tmp_path, capsys):
+    arguments = ["train", "autoencoder_digits", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--steps", "2", "--quiet"]) == 0
+    assert main(["generate", str(tmp_path / "run")]) == 2
+    assert "can't generate: its signatures are reconstruct" in lines(capsys)[0]
+
+
+def test_module_and_usage():
+    command = [sys.executable, "-m", "kerasgen"]
+    helped = subprocess.run([*command, "--help"], capture_output=True, text=True)
+    assert helped.returncode == 0 and "COMMAND" in helped.stdout
+    wrong = subprocess.run([*command, "trian"], capture_output=True, text=True)
+    assert wrong.returncode == 2

@@ -1,0 +1,142 @@
+"""Runs: resume after SIGKILL, records without gaps, clear ends."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kerasgen import recipe, zoo
+from kerasgen.cli import main
+from kerasgen.errors import RunError
+from kerasgen.training import loop
+
+TOOLS = Path(__file__).parents[2] / "tools"
+COMMAND = [sys.executable, "-m", "kerasgen", "train", "vae_digits"]
+
+
+def compare(a, b, *options):
+    """Exit status of tools/compare_weights.py."""
+    script = str(TOOLS / "compare_weights.py")
+    return subprocess.run([sys.executable, script, str(a), str(b), *options]).returncode
+
+
+def test_sigkill_and_resume_is_exact(tmp_path):
+    options = ["--epochs", "6", "--seed", "1", "--set", "train.checkpoint_seconds=0"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*COMMAND, "--out", str(whole), *options, "--quiet"], check=True)
+
+    process = subprocess.Popen([*COMMAND, "--out", str(killed), *options, "--quiet"])
+    deadline = time.monotonic() + 120
+    while not (killed / "samples" / "epoch_0002.png").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "model.keras").exists()
+
+    resume = [*COMMAND, "--out", str(killed), *options, "--resume", "--quiet"]
+    subprocess.run(resume, check=True)
+    assert compare(whole, killed) == 0
+    ours, theirs = (path / "history.csv" for path in (killed, whole))
+    assert ours.read_text() == theirs.read_text()
+    assert not list(killed.glob(".*")) or subprocess.run(resume, check=True)
+
+
+def test_resume_starts_what_is_not_there_and_keeps_what_is_done(tmp_path):
+    arguments = [
+        "train",
+        "autoencoder_digits",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
+    arguments += ["--steps", "3", "--resume"]
+    assert main(arguments) == 0
+    before = (tmp_path / "run" / "model.keras").stat().st_mtime_ns
+    history = (tmp_path / "run" / "history.csv").read_text()
+    assert main(arguments) == 0
+    assert (tmp_path / "run" / "model.keras").stat().st_mtime_ns == before
+    assert (tmp_path / "run" / "history.csv").read_text() == history
+
+
+def test_more_epochs_continue_a_finished_run(tmp_path):
+    out = tmp_path / "run"
+    arguments = ["train", "autoencoder_digits", "--out", str(out), "--quiet"]
+    arguments += ["--set", "train.schedule=constant", "--resume", "--epochs"]
+    assert main([*arguments, "1"]) == 0 == main([*arguments, "3"])
+    rows = list(csv.DictReader((out / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    whole = tmp_path / "whole"
+    arguments[3] = str(whole)
+    assert main([*arguments, "3"]) == 0
+    assert compare(whole, out) == 0
+
+    events = EventAccumulator(str(out / "tensorboard"), {"tensors": 0}).Reload()
+    steps = [event.step for event in events.Tensors("val_loss")]
+    assert steps == [int(row["step"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "option", ["--seed=9", "--batch-size=7", "--set=model.latent_dim=3"]
+)
+def test_another_recipe_is_not_resumed(digits_run, option, capsys):
+    arguments = ["train", "vae_digits", "--out", str(digits_run), "--resume", option]
+    assert main([*arguments, "--epochs=3"]) == 2
+    assert "is a run with another" in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_refused(tmp_path, capsys):
+    arguments = [
+        "train",
+        "autoencoder_digits",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
+    assert main([*arguments, "--steps", "2"]) == 0
+    state = tmp_path / "run" / "train_state.npz"
+    state.write_bytes(state.read_bytes()[:1000])
+    (tmp_path / "run" / "model.keras").unlink()
+    assert main([*arguments, "--steps", "4", "--resume"]) == 2
+    assert "train_state.npz is damaged" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    tiny = recipe.read("vae_digits", {"train.learning_rate": 1e6, "train.steps": 90})
+    with pytest.raises(RunError, match="train.learning_rate"):
+        loop.train(tiny, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_init_starts_from_a_models_weights(digits_run, tmp_path):
+    arguments = ["train", "vae_digits", "--out", str(tmp_path / "run"), "--quiet"]
+    arguments += ["--steps", "1", "--set", "train.learning_rate=0.0"]
+    assert main([*arguments, "--init", str(digits_run)]) == 0
+    ours, theirs = zoo.load(tmp_path / "run"), zoo.load(digits_run)
+    np.testing.assert_allclose(ours.generate(3), theirs.generate(3), atol=1e-6)
+
+
+def test_mirrored_is_single(tmp_path):
+    """Processes of their own: devices are chosen before TensorFlow starts."""
+    options = ["--epochs", "2", "--seed", "3", "--quiet", "--strategy"]
+    for strategy in (["single"], ["mirrored", "--devices", "2"]):
+        out = tmp_path / strategy[0]
+        command = [*COMMAND, "--out", str(out), *options, *strategy]
+        subprocess.run(command, check=True)
+    assert compare(tmp_path / "single", tmp_path / "mirrored", "--atol", "1e-5") == 0
+
+
+def test_compare_weights_tells_differences(tmp_path, digits_run):
+    other = tmp_path / "other"
+    arguments = ["train", "vae_digits", "--out", str(other), "--quiet", "--steps", "9"]
+    assert main(arguments) == 0
+    assert compare(digits_run, digits_run) == 0
+    assert compare(digits_run, other) == 1
+    assert compare(digits_run, tmp_path / "none.keras") == 2

@@ -1,0 +1,33 @@
+"""Export finished runs, or export artifacts anew, and verify them.
+
+    python tools/export.py [NAME …]
+
+NAME is a recipe; default: every finished run in runs/ and every artifact in
+saved_models/. A run comes before an artifact of the same name.
+"""
+
+import sys
+from pathlib import Path
+
+from kerasgen.cli import main
+
+
+def source(name: str) -> Path:
+    """The finished run of a recipe, or else its artifact."""
+    run = Path("runs") / name
+    return run if (run / "model.keras").exists() else Path("saved_models") / name
+
+
+def every() -> list[str]:
+    """Names of all that can be exported."""
+    files = [*Path("runs").glob("*/model.keras")]
+    files += Path("saved_models").glob("*/model.keras")
+    return sorted({file.parent.name for file in files})
+
+
+if __name__ == "__main__":
+    failed = 0
+    for name in sys.argv[1:] or every():
+        failed |= main(["export", str(source(name)), "--out", f"saved_models/{name}"])
+        failed |= failed or main(["verify", f"saved_models/{name}", "--quiet"])
+    sys.exit(failed)
