@@ -122,6 +122,11 @@ class Model(Trainer, keras.Model):
                 average.assign(weight)
                 self.averages.append(average)
 
+    @property
+    def steps_taken(self) -> int:
+        """Training steps so far."""
+        return int(self.step.numpy())
+
     def count_params(self) -> int:
         """Numbers in the networks; averages and counters don't count."""
         own = {id(v) for v in [self.step, self.tested, *self.averages]}

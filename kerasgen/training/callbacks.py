@@ -41,7 +41,7 @@ class Progressbar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.bar.disable:
             return
-        step, loss = int(self.model.step), float(logs["loss"]) if "loss" in logs else 0
+        step, loss = self.model.steps_taken, float(logs["loss"]) if "loss" in logs else 0
         self.bar.update(self.task, completed=step, loss=f"loss {loss:.4g}")
 
     def on_epoch_end(self, epoch, logs=None):
@@ -61,7 +61,7 @@ class StopOnNaN(keras.callbacks.Callback):
         for name, value in logs.items():
             if not math.isfinite(float(value)):
                 raise RunError(
-                    f"{name} is {float(value)} at step {int(self.model.step)}: lower "
+                    f"{name} is {float(value)} at step {self.model.steps_taken}: lower "
                     "train.learning_rate, or set train.clip_norm=1"
                 )
 
@@ -88,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         progress, arrays = checkpoint.read(self.path)
         checkpoint.restore(model, arrays, self.path)
         self.history, self.best = progress["history"], progress["best"]
-        if int(model.step) % self.steps_per_epoch:
+        if model.steps_taken % self.steps_per_epoch:
             self.metric_values = [v.numpy() for m in model.metrics for v in m.variables]
 
     def on_train_begin(self, logs=None):
@@ -108,11 +108,13 @@ class Recorder(keras.callbacks.Callback):
             self.metric_values = None
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self.saved > self.values.checkpoint_seconds:
+        # Not at the end of an epoch, whose row of the history isn't there yet.
+        inside = batch + 1 < self.params["steps"]
+        if inside and time.monotonic() - self.saved > self.values.checkpoint_seconds:
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, "step": int(self.model.step)}
+        row = {"epoch": epoch + 1, "step": self.model.steps_taken}
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
         if self.values.monitor not in row:

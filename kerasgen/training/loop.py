@@ -78,6 +78,9 @@ def train(
     recorder = Recorder(out, values, steps_per_epoch, examples)
     if started:
         recorder.resume(model)
+        if model.steps_taken >= total_steps and (out / "model.keras").exists():
+            _show(quiet, f"already finished: {out}")
+            return model
     else:
         with atomic(out / "recipe.yaml") as temporary:
             temporary.write_text(recipe.text(), encoding="utf-8")
@@ -89,8 +92,8 @@ def train(
     epochs = math.ceil(total_steps / steps_per_epoch)
     if not quiet:
         callbacks.insert(0, Progressbar(total_steps, epochs))
-    for epoch, end in _segments(int(model.step), steps_per_epoch, total_steps):
-        step, seed = int(model.step), values.seed
+    for epoch, end in _segments(model.steps_taken, steps_per_epoch, total_steps):
+        step, seed = model.steps_taken, values.seed
         steps = min(steps_per_epoch, end - step)
         model.fit(
             stream(

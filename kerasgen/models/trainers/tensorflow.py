@@ -65,6 +65,42 @@ class Trainer:
         }
         self.compile(**config | {"optimizer": optimizers})
 
+    def make_train_function(self, force=False):
+        if force or self.train_function is None:
+            self.train_function = self._step_function(self.train_step)
+
+    def make_test_function(self, force=False):
+        if force or self.test_function is None:
+            self.test_function = self._step_function(self.test_step)
+
+    def _step_function(self, step):
+        """Run `step` on every replica, `steps_per_execution` times a call.
+
+        Keras's own fails with several replicas where that is above 1, and with several
+        workers always (keras#20585). Here the metrics are the logs.
+        """
+        strategy, times = self.distribute_strategy, self.steps_per_execution
+        if strategy.num_replicas_in_sync == 1 or self.run_eagerly:
+            return self._make_function(step)
+
+        @tf.function(reduce_retracing=True)
+        def several(iterator):
+            done = 0
+            for _ in tf.range(times):
+                data = iterator.get_next_as_optional()
+                if data.has_value():
+                    strategy.run(step, args=(data.get_value(),))
+                    done += 1
+            return done, self.get_metrics_result()
+
+        def function(iterator):
+            done, logs = several(iterator)
+            if int(done) == 0:
+                raise StopIteration
+            return logs
+
+        return function
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
 
