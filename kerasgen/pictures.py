@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 COLUMNS = 8
-SMALLEST = 28  # images smaller than this are enlarged, to be seen
+SMALLEST = 32  # images smaller than this are enlarged, to be seen
 
 
 def grid(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:

@@ -41,7 +41,10 @@ class Progressbar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.bar.disable:
             return
-        step, loss = self.model.steps_taken, float(logs["loss"]) if "loss" in logs else 0
+        step, loss = (
+            self.model.steps_taken,
+            float(logs["loss"]) if "loss" in logs else 0,
+        )
         self.bar.update(self.task, completed=step, loss=f"loss {loss:.4g}")
 
     def on_epoch_end(self, epoch, logs=None):
