@@ -108,7 +108,7 @@ def test_a_users_own_recipe_and_images(tmp_path, monkeypatch):
     )
     assert main(["train", "mine.yaml", "--quiet"]) == 0
     assert main(["generate", "runs/mine", "-n", "3", "--quiet"]) == 0
-    assert Image.open("mine.png").size == (50, 16)
+    assert Image.open("mine.png").size == (100, 32)
     assert main(["export", "runs/mine", "--formats", "onnx", "--out", "art"]) == 0
     assert not (tmp_path / "art" / "1").exists() and main(["verify", "art"]) == 0
 

@@ -11,8 +11,7 @@ from kerasgen.models.base import Model
 
 def write(model: Model, path: Path) -> None:
     """Write every signature of `model`; the first is `serving_default` too."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive = keras.export.ExportArchive()  # finds variables; track() stores them twice
     for i, (name, signature) in enumerate(model.signatures().items()):
         for key in [name] if i else [name, "serving_default"]:
             archive.add_endpoint(key, signature.positional(), signature.specs())

@@ -1,0 +1,183 @@
+"""Compare the speed of kerasgen with others', side by side.
+
+    python tools/benchmark.py [--only NAME] [--rounds N] [--json FILE]
+
+Ours and the peer run in turn in one process, several rounds, after a warm-up round
+each; `ratio` is the median of the rounds' paired ratios, peer's time / our time, so
+above 1 is ours faster. Times themselves mean little on shared machines.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+import kerasgen
+from kerasgen import data
+from kerasgen.data.stream import stream
+from kerasgen.errors import InputError, unknown
+
+# A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
+# work, to be timed. A new one is a function here and its entry in BENCHMARKS.
+Case = tuple[str, Callable, Callable, str, int]
+
+DENSE = {"name": "dense", "widths": [200, 200]}
+
+
+class PlainVAE(keras.Model):
+    """The dense VAE as one writes it in plain Keras, for one device."""
+
+    def __init__(self):
+        super().__init__()
+        hidden = {"units": 200, "activation": "relu"}
+        self.encoder = keras.Sequential(
+            [
+                layers.Input((28, 28, 1)),
+                layers.Flatten(),
+                layers.Dense(**hidden),
+                layers.Dense(**hidden),
+                layers.Dense(100),
+            ]
+        )
+        self.decoder = keras.Sequential(
+            [
+                layers.Input((50,)),
+                layers.Dense(**hidden),
+                layers.Dense(**hidden),
+                layers.Dense(784),
+                layers.Reshape((28, 28, 1)),
+            ]
+        )
+        self.noise = keras.random.SeedGenerator(0)
+        self.trackers = [keras.metrics.Mean(name) for name in ("loss", "nll", "kl")]
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def train_step(self, images):
+        with tf.GradientTape() as tape:
+            mean, log_variance = ops.split(self.encoder(images), 2, axis=1)
+            epsilon = keras.random.normal(ops.shape(mean), seed=self.noise)
+            logits = self.decoder(mean + ops.exp(0.5 * log_variance) * epsilon)
+            nll = tf.nn.sigmoid_cross_entropy_with_logits(images, logits)
+            nll = ops.sum(nll, axis=(1, 2, 3))
+            kl = ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance
+            kl = 0.5 * ops.sum(kl, axis=1)
+            loss = ops.mean(nll + kl)
+        gradients = tape.gradient(loss, self.trainable_weights)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.trainable_weights, strict=True)
+        )
+        for tracker, value in zip(self.trackers, (nll + kl, nll, kl), strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+def dense_vae() -> kerasgen.VAE:
+    model = kerasgen.VAE((28, 28, 1), 50, DENSE, DENSE)
+    model.compile(keras.optimizers.Adam(1e-3))
+    return model
+
+
+def vae_step() -> Iterator[Case]:
+    """Training steps of the dense VAE, batch 128, against plain Keras."""
+    steps, images = 200, np.random.default_rng(0).random((128, 28, 28, 1), "float32")
+    batches = tf.data.Dataset.from_tensors(images).repeat().prefetch(2)
+    ours, peer = dense_vae(), PlainVAE()
+    peer.compile(keras.optimizers.Adam(1e-3))
+
+    def fit(model):
+        return lambda: model.fit(batches, steps_per_epoch=steps, verbose=0)
+
+    yield "vae_step", fit(ours), fit(peer), "s/step", steps
+
+
+def vae_fit() -> Iterator[Case]:
+    """An epoch of MNIST: our stream against tfds with a map over single examples."""
+    import tensorflow_datasets as tfds
+
+    train = data.load("tfds:mnist")["train"]
+    steps, model = len(train) // 128, dense_vae()
+    epoch = iter(range(10**6))
+
+    def ours():
+        first = next(epoch) * steps
+        batches = stream(train, 128, 0, first, first + steps, binarize=True)
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def binarized(image, label):
+        image = tf.cast(image, tf.float32) / 255.0
+        return tf.cast(tf.random.uniform(tf.shape(image)) < image, tf.float32), label
+
+    examples = tfds.load("mnist", split="train", as_supervised=True, shuffle_files=True)
+    batches = examples.shuffle(10_000).map(binarized, tf.data.AUTOTUNE)
+    batches = batches.batch(128, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+    def peer():
+        model.fit(batches.take(steps), shuffle=False, verbose=0)
+
+    yield "vae_fit", ours, peer, "s/epoch", 1
+
+
+BENCHMARKS = {"vae_step": vae_step, "vae_fit": vae_fit}
+
+
+def measure(ours: Callable, peer: Callable, rounds: int, units: int) -> dict:
+    """Time both in turn, swapping who goes first from round to round."""
+    times = {ours: [], peer: []}
+    for i in range(-1, rounds):  # round -1 warms up
+        for function in (ours, peer) if i % 2 else (peer, ours):
+            start = time.perf_counter()
+            function()
+            times[function] += [(time.perf_counter() - start) / units] * (i >= 0)
+    ratios = [p / o for o, p in zip(times[ours], times[peer], strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ours": statistics.median(times[ours]),
+        "peer": statistics.median(times[peer]),
+        "runs": ratios,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Compare kerasgen's speed with others'."
+    )
+    parser.add_argument(
+        "--only", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}"
+    )
+    parser.add_argument("--rounds", type=int, default=7, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    try:
+        if options.only is not None and options.only not in BENCHMARKS:
+            raise unknown("benchmark", options.only, BENCHMARKS)
+        chosen = [options.only] if options.only else list(BENCHMARKS)
+        results = {}
+        for benchmark in chosen:
+            for name, ours, peer, unit, units in BENCHMARKS[benchmark]():
+                found = measure(ours, peer, options.rounds, units)
+                results[name] = found | {"unit": unit}
+                print(f"{name}: ratio {found['ratio']:.2f} ({options.rounds} rounds)")
+    except InputError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
