@@ -30,6 +30,7 @@ def lines(capsys):
             "did you mean cosine",
         ),
         (["train", "vae_digits", "--set", "train.optimizer=adm"], "train.optimizer"),
+        (["train", "vae_digits", "--set", "train.monitor=val_los"], "val_loss"),
         (["train", "vae_digits", "--epochs", "0"], "at least 1"),
         (["train", "vae_digits", "--batch-size", "-3"], "at least 1"),
         (["train", "vae_digits", "--data", "folder:/nowhere"], "no data at"),

@@ -13,6 +13,7 @@ from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS, Recipe
 from kerasgen.training.checkpoint import atomic
 
+LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
 SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^32"
 
 
@@ -97,7 +98,9 @@ def _write_formats(model, folder, formats, recipe) -> list[dict]:
         reasons["onnx"] = onnx.write(model, folder / "onnx", about)
     if "litert" in formats:
         target = folder / "litert"
-        reasons["litert"] = litert.write(folder / "1", model.signatures(), target)
+        budget = LARGEST - sum(p.stat().st_size for p in folder.rglob("*"))
+        names = model.signatures()
+        reasons["litert"] = litert.write(folder / "1", names, target, budget)
     if "savedmodel" not in formats:
         shutil.rmtree(folder / "1")
     return [

@@ -16,13 +16,22 @@ def convert(savedmodel: Path, signature: str) -> bytes:
         return converter.convert()
 
 
-def write(savedmodel: Path, signatures, folder: Path) -> dict[str, str]:
-    """Write `folder`/<signature>.tflite; -> signature -> reason, where it can't be."""
+def write(savedmodel: Path, signatures, folder: Path, budget: int) -> dict[str, str]:
+    """Write `folder`/<signature>.tflite; -> signature -> reason, where it can't be.
+
+    A file that would bring `folder` above `budget` bytes is left out, reason "size".
+    """
     folder.mkdir()
     unsupported = {}
     for name in signatures:
         try:
-            (folder / f"{name}.tflite").write_bytes(convert(savedmodel, name))
+            content = convert(savedmodel, name)
         except Exception as error:  # the converter raises all kinds
             unsupported[name] = " ".join(str(error).split())[:300]
+            continue
+        if len(content) > budget:
+            unsupported[name] = "size"
+            continue
+        budget -= len(content)
+        (folder / f"{name}.tflite").write_bytes(content)
     return unsupported

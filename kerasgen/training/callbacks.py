@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from kerasgen import pictures
-from kerasgen.errors import RunError, unknown
+from kerasgen.errors import RunError
 from kerasgen.recipe import Train
 from kerasgen.training import checkpoint
 
@@ -86,6 +86,8 @@ class Recorder(keras.callbacks.Callback):
 
     def resume(self, model) -> None:
         """Continue from the state on disk, if there is one."""
+        for unfinished in self.out.glob(".*"):  # what a kill cut off in the middle
+            unfinished.unlink()
         if not self.path.exists():
             return
         progress, arrays = checkpoint.read(self.path)
@@ -120,8 +122,6 @@ class Recorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "step": self.model.steps_taken}
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
-        if self.values.monitor not in row:
-            raise unknown("train.monitor", self.values.monitor, logs)
         value = row[self.values.monitor]
         if self.best is None or value < self.best:
             self.best = value

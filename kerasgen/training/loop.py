@@ -67,6 +67,9 @@ def train(
         )
         if init is not None:
             _copy_weights(init, model)
+    figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
+    if values.monitor not in figures:
+        raise unknown("train.monitor", values.monitor, figures)
     _show(
         quiet,
         f"{recipe.name}: {model.count_params():,} parameters, "
@@ -81,9 +84,8 @@ def train(
         if model.steps_taken >= total_steps and (out / "model.keras").exists():
             _show(quiet, f"already finished: {out}")
             return model
-    else:
-        with atomic(out / "recipe.yaml") as temporary:
-            temporary.write_text(recipe.text(), encoding="utf-8")
+    with atomic(out / "recipe.yaml") as temporary:
+        temporary.write_text(recipe.text(), encoding="utf-8")
 
     held_out = once(
         source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
@@ -95,15 +97,9 @@ def train(
     for epoch, end in _segments(model.steps_taken, steps_per_epoch, total_steps):
         step, seed = model.steps_taken, values.seed
         steps = min(steps_per_epoch, end - step)
+        binarize = recipe.input.binarize
         model.fit(
-            stream(
-                source["train"],
-                values.batch_size,
-                seed,
-                step,
-                end,
-                recipe.input.binarize,
-            ),
+            stream(source["train"], values.batch_size, seed, step, end, binarize),
             initial_epoch=epoch,
             epochs=epoch + (end - step) // steps,
             steps_per_epoch=steps,

@@ -46,7 +46,7 @@ def test_sigkill_and_resume_is_exact(tmp_path):
     assert compare(whole, killed) == 0
     ours, theirs = (path / "history.csv" for path in (killed, whole))
     assert ours.read_text() == theirs.read_text()
-    assert not list(killed.glob(".*")) or subprocess.run(resume, check=True)
+    assert not list(killed.glob(".*"))
 
 
 def test_resume_starts_what_is_not_there_and_keeps_what_is_done(tmp_path):
