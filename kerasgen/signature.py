@@ -181,7 +181,10 @@ class Signature:
 
 
 def compiled(function: Callable, specs: list) -> Callable:
-    """`function` as one graph for every batch size."""
+    """`function` as one graph for every batch size, from arrays to tensors."""
     import tensorflow as tf
 
-    return tf.function(function, input_signature=specs)
+    # The concrete function: TensorFlow would warn of "retracing" where a program uses
+    # several signatures.
+    graph = tf.function(function, input_signature=specs).get_concrete_function()
+    return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
