@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 from kerasgen.errors import InputError, RunError, unknown
+from kerasgen.quiet import import_tensorflow
+from kerasgen.recipe import FORMATS
+from kerasgen.zoo import find
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
 SUFFIXES = (".png", ".npy")
@@ -65,7 +68,7 @@ def _train(options):
         settings["train.steps"] = None
     recipe = recipes.read(options.recipe, settings)
     out = Path(options.out or Path("runs") / recipe.name)
-    _start_tensorflow()
+    import_tensorflow()
     from kerasgen.training.loop import train
     from kerasgen.zoo import load
 
@@ -79,18 +82,21 @@ def _generate(options):
     if options.n < 1:
         raise InputError(f"-n must be at least 1, not {options.n}")
     out = None if options.out is None else _out_file(options.out)
-    serve, inputs, name = _server(options.model, options.runtime, "generate")
-    _start_tensorflow()
+    place = find(options.model)
+    import_tensorflow()
     from kerasgen import pictures
     from kerasgen.models.base import generate_inputs, in_parts
+    from kerasgen.zoo import server
 
+    serve, signatures = server(place, options.runtime, "generate")
+    signature = signatures["generate"]
     conditions = {"label": options.label, "guidance": options.guidance}
-    rows = generate_inputs(inputs, options.n, options.seed, conditions)
+    rows = generate_inputs(signature["inputs"], options.n, options.seed, conditions)
     outputs = in_parts(serve, "generate", rows)
     total = -(-options.n // 500)
     outputs = _progress(outputs, "generating", options.quiet, total)
-    samples = np.concatenate([next(iter(part.values())) for part in outputs])
-    out = out or Path(f"{name}.png")
+    samples = np.concatenate([part[signature["outputs"][0]] for part in outputs])
+    out = out or Path(f"{place.name}.png")
     if out.suffix == ".npy":
         pictures.write_array(out, samples)
     else:
@@ -99,22 +105,20 @@ def _generate(options):
 
 
 def _evaluate(options):
-    from kerasgen.zoo import find
-
     place = find(options.model)
     recipe = place.recipe()
     if options.samples is not None and options.samples < 1:
         raise InputError(f"--samples must be at least 1, not {options.samples}")
     target = None if options.json is None else _out_file(options.json, (".json",))
-    _start_tensorflow()
+    import_tensorflow()
     from kerasgen import data, metrics
     from kerasgen.training.checkpoint import atomic
-    from kerasgen.zoo import load_keras
+    from kerasgen.zoo import load_keras, server
 
     model = load_keras(place.keras)
     serve = None
     if options.runtime != "keras":
-        serve, _, _ = _server(options.model, options.runtime, None)
+        serve, _ = server(place, options.runtime)
     source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
     content = metrics.evaluate(
         model,
@@ -138,8 +142,6 @@ def _evaluate(options):
 
 
 def _export(options):
-    from kerasgen.recipe import FORMATS
-    from kerasgen.zoo import find
 
     place = find(options.model)
     recipe = place.recipe() if place.folder else None
@@ -150,7 +152,7 @@ def _export(options):
     if recipe is None and options.out is None:
         raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
     out = Path(options.out or Path("saved_models") / recipe.name)
-    _start_tensorflow()
+    import_tensorflow()
     from kerasgen.zoo import load_keras
 
     model = load_keras(place.keras)
@@ -170,7 +172,7 @@ def _export(options):
 
 
 def _verify(options):
-    _start_tensorflow()
+    import_tensorflow()
     from kerasgen.export.verify import verify
 
     rows = verify(options.folder)
@@ -182,34 +184,6 @@ def _verify(options):
 
 
 # Helpers.
-
-
-def _server(model: str, runtime: str, signature: str | None):
-    """-> function `(signature, **arrays) -> dict`, inputs of `signature`, a name."""
-    from kerasgen.zoo import find
-
-    place = find(model)
-    name = (place.folder or place.keras.with_suffix("")).name
-    if runtime == "keras":
-        _start_tensorflow()
-        from kerasgen.zoo import load_keras
-
-        model = load_keras(place.keras)
-        inputs = {k: s.describe()["inputs"] for k, s in model.signatures().items()}
-        serve = model.serve
-    else:
-        if not place.is_artifact:
-            raise InputError(f"{model} is no artifact: run `kerasgen export` first")
-        _start_tensorflow()
-        from kerasgen.export import manifest, runtimes
-
-        described = manifest.read(place.folder)["signatures"]
-        inputs = {k: s["inputs"] for k, s in described.items()}
-        serve = runtimes.server(runtime, place.folder)
-    if signature is not None and signature not in inputs:
-        have = ", ".join(inputs)
-        raise InputError(f"{name} can't {signature}: its signatures are {have}")
-    return serve, inputs.get(signature), name
 
 
 def _settings(pairs: list[str]) -> dict:
@@ -262,16 +236,6 @@ def _progress(steps, title: str, quiet: bool, total: int):
 def _say(options, line: str):
     if not options.quiet:
         print(line)
-
-
-def _start_tensorflow():
-    """Import TensorFlow without its greetings on stderr."""
-    from kerasgen.quiet import quiet
-
-    with quiet():
-        import tensorflow as tf
-
-        tf.get_logger().setLevel("ERROR")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Silence for converters that log to the process's own stderr."""
+"""Silence for libraries that write to the process's own stderr."""
 
 import contextlib
 import os
@@ -21,3 +21,11 @@ def quiet():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its greetings."""
+    with quiet():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")

@@ -30,6 +30,11 @@ class Place:
         """Whether exported files are beside it."""
         return self.folder is not None and (self.folder / "manifest.json").exists()
 
+    @property
+    def name(self) -> str:
+        """What files made from it are called."""
+        return (self.folder or self.keras.with_suffix("")).name
+
     def recipe(self) -> Recipe:
         """The recipe it was trained by.
 
@@ -102,6 +107,45 @@ def load_keras(path: Path):
     except Exception as error:  # Keras raises all kinds
         line = " ".join(str(error).split())[:200]
         raise InputError(f"{path} can't be loaded: {line}") from error
+
+
+def server(place: Place, runtime: str, signature: str | None = None):
+    """Compute a model's signatures in one of its runtimes.
+
+    Args:
+        place: see `find`; an artifact, for any other runtime than "keras".
+        runtime: "keras", "savedmodel", "onnx" or "litert".
+        signature: one that must be there.
+    Returns:
+        A function `(signature, **arrays) -> dict` of arrays, and the descriptions of
+        all signatures.
+    Raises:
+        InputError: if it is no artifact, or lacks `signature`.
+    """
+    if runtime == "keras":
+        model = load_keras(place.keras)
+        serve = model.serve
+        described = {name: s.describe() for name, s in model.signatures().items()}
+    else:
+        if not place.is_artifact:
+            raise InputError(
+                f"{place.name} is no artifact: run `kerasgen export` first"
+            )
+        from kerasgen.export import manifest, runtimes
+
+        serve = runtimes.server(runtime, place.folder)
+        described = manifest.read(place.folder)["signatures"]
+        described = {
+            name: entry
+            for name, entry in described.items()
+            if runtimes.path(runtime, place.folder, name).exists()
+        }
+    if signature is not None and signature not in described:
+        have = ", ".join(described) or "none"
+        raise InputError(
+            f"{place.name} can't {signature} in {runtime}: its signatures are {have}"
+        )
+    return serve, described
 
 
 def list_recipes() -> list[dict]:

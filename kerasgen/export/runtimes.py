@@ -14,11 +14,20 @@ from pathlib import Path
 import numpy as np
 
 
+def path(runtime: str, artifact: Path, signature: str) -> Path:
+    """The file or folder that a runtime opens for a signature."""
+    if runtime == "onnx":
+        return artifact / "onnx" / f"{signature}.onnx"
+    if runtime == "litert":
+        return artifact / "litert" / f"{signature}.tflite"
+    return artifact / "1"
+
+
 def savedmodel(artifact: Path, signature: str) -> Callable:
     """TensorFlow's Python loader."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(artifact / "1"))
+    loaded = tf.saved_model.load(str(path("savedmodel", artifact, signature)))
     function = loaded.signatures[signature]
 
     def call(inputs: dict) -> dict:
@@ -33,11 +42,12 @@ def onnx(artifact: Path, signature: str) -> Callable:
     """ONNX Runtime."""
     import onnxruntime
 
-    path = artifact / "onnx" / f"{signature}.onnx"
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
+        str(path("onnx", artifact, signature)),
+        options,
+        providers=["CPUExecutionProvider"],
     )
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
@@ -47,8 +57,7 @@ def litert(artifact: Path, signature: str) -> Callable:
     """The LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    path = artifact / "litert" / f"{signature}.tflite"
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = Interpreter(model_path=str(path("litert", artifact, signature)))
     runner = interpreter.get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 
@@ -56,7 +65,7 @@ def litert(artifact: Path, signature: str) -> Callable:
 def tensorflow_c(artifact: Path, signature: str) -> Callable:
     """TensorFlow's C loader with the tag `serve`: the call that TF Serving makes."""
     endpoints = json.loads((artifact / "endpoints.json").read_text())[signature]
-    session = _CSession(artifact / "1")
+    session = _CSession(path("tensorflow_c", artifact, signature))
     return lambda inputs: session.run(
         {endpoints["inputs"][name]: value for name, value in inputs.items()},
         endpoints["outputs"],
@@ -92,7 +101,7 @@ class _CSession:
 
     TYPES = {1: "float32", 3: "int32", 9: "int64"}  # TF_DataType
 
-    def __init__(self, path: Path):
+    def __init__(self, folder: Path):
         home = Path(
             importlib.util.find_spec("tensorflow").submodule_search_locations[0]
         )
@@ -118,7 +127,7 @@ class _CSession:
             self.tf.TF_LoadSessionFromSavedModel(
                 ctypes.c_void_p(self.tf.TF_NewSessionOptions()),
                 None,
-                str(path).encode(),
+                str(folder).encode(),
                 tags,
                 1,
                 self.graph,

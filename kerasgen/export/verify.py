@@ -13,7 +13,6 @@ from kerasgen.export import manifest, runtimes, savedmodel
 from kerasgen.models.base import Model
 
 BATCHES = (1, 3)
-SUFFIX = {"onnx": "onnx", "litert": "tflite"}
 
 
 def parity(model: Model, folder: Path) -> list[dict]:
@@ -43,16 +42,12 @@ def parity(model: Model, folder: Path) -> list[dict]:
                 calls.append((call, expected, signature.tolerance))
         for runtime in runtimes.RUNTIMES:
             jobs = [
-                job for job in calls if _exists(folder, runtime, job[0]["signature"])
+                job
+                for job in calls
+                if runtimes.path(runtime, folder, job[0]["signature"]).exists()
             ]
             rows += _compare(runtime, folder, jobs, Path(scratch))
     return rows
-
-
-def _exists(folder: Path, runtime: str, signature: str) -> bool:
-    if runtime in SUFFIX:
-        return (folder / runtime / f"{signature}.{SUFFIX[runtime]}").exists()
-    return (folder / "1").exists()
 
 
 def _compare(runtime: str, folder: Path, jobs: list, scratch: Path) -> list[dict]:
