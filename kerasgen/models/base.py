@@ -272,21 +272,21 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
         InputError: if n < 1, or a condition is no input of the model, or out of range.
     """
     require(isinstance(n, int) and n >= 1, "n", "a whole number of at least 1", n)
-    rows = {"seed": random.row_seeds(seed, n)}
     for name, value in conditions.items():
-        if value is None:
-            continue
-        if name not in inputs:
+        if value is not None and name not in inputs:
             raise InputError(f"this model takes no {name}: train a conditional one")
-        low, high = inputs[name]["range"]
+    rows = {"seed": random.row_seeds(seed, n)}
+    for name, entry in inputs.items():
+        if name == "seed":
+            continue
+        value = conditions.get(name)
+        if value is None and "default" not in entry:
+            raise InputError(f"this model needs a {name}")
+        value = np.asarray(entry["default"] if value is None else value, entry["dtype"])
+        low, high = entry["range"]
         within = f"at least {low} and below {high}"
-        require(
-            np.all((low <= np.asarray(value)) & (np.asarray(value) < high)),
-            name,
-            within,
-            value,
-        )
-        rows[name] = np.broadcast_to(np.asarray(value), (n, *np.shape(value)[1:]))
+        require(np.all((low <= value) & (value < high)), name, within, value.tolist())
+        rows[name] = np.broadcast_to(value, (n, *value.shape[1:]))
     return rows
 
 

@@ -88,8 +88,8 @@ class VAE(GenerativeModel):
         known = isinstance(prior, dict) and set(prior) <= {"depth", "width"}
         require(prior == "normal" or known, "prior", wanted, prior)
         self.flow = None if prior == "normal" else CouplingFlow(latent_dim, **prior)
-        if self.flow and (free_bits or importance_samples > 1):
-            raise InputError("free_bits and importance_samples need the normal prior")
+        if free_bits and (self.flow or importance_samples > 1):
+            raise InputError("free_bits need the normal prior and importance_samples 1")
         self.build()
 
     def preprocess(self, x, y=None):

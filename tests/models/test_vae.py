@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasgen
+from kerasgen.cli import main
 from kerasgen.errors import InputError
 from kerasgen.random import Noise, row_seeds
 
@@ -112,7 +113,7 @@ def test_beta_warm_up_and_free_bits(small_images):
     assert losses(small(free_bits=3.0), small_images[:1], 8)["kl"] >= 4 * 3.0
 
 
-def test_labels_condition_both_networks(small_images):
+def test_labels_condition_both_networks(small_images, tmp_path):
     vae = small(classes=3)
     vae.compile()
     vae.fit(small_images, np.arange(50) % 3, verbose=0)
@@ -123,6 +124,14 @@ def test_labels_condition_both_networks(small_images):
         vae.generate(2, label=3)
     mean = vae.serve("encode", images=small_images[:2] / 255.0, label=[0, 1])["mean"]
     assert mean.shape == (2, 4)
+    vae.export(tmp_path / "artifact")
+    out = str(tmp_path / "three.npy")
+    arguments = ["generate", str(tmp_path / "artifact"), "--runtime", "onnx", "-n", "2"]
+    assert main([*arguments, "--label", "2", "--out", out, "--quiet"]) == 0
+    np.testing.assert_allclose(np.load(out), by_label[3], atol=1e-4)
+    assert main([*arguments, "--out", out, "--quiet"]) == 0  # the default: no label
+    np.testing.assert_allclose(np.load(out), by_label[0], atol=1e-4)
+    assert main([*arguments, "--label", "3", "--out", out]) == 2
 
 
 def test_flow_prior_is_learned(small_images):
@@ -144,7 +153,7 @@ def test_flow_prior_is_learned(small_images):
         ({"beta": -1.0}, "beta must be a number of at least 0"),
         ({"image_shape": (8, 8)}, r"image_shape must be \[height, width, channels\]"),
         ({"likelihood": "normal"}, "unknown likelihood"),
-        ({"free_bits": 1.0, "prior": {"depth": 1}}, "need the normal prior"),
+        ({"free_bits": 1.0, "prior": {"depth": 1}}, "free_bits need the normal prior"),
         ({"prior": "flow"}, "prior must be"),
     ],
 )
