@@ -251,20 +251,30 @@ class VAE(GenerativeModel):
         """n images on the straight line between two draws of noise, `(n, …)`."""
         ends = [Noise(np.array([i])).normal((self.latent_dim,)) for i in (seed, other)]
         weight = np.linspace(0.0, 1.0, n, dtype="float32")[:, None]
-        noise = np.asarray(ends[0]) * (1 - weight) + np.asarray(ends[1]) * weight
+        return self._decode_noise(
+            np.asarray(ends[0]) * (1 - weight) + np.asarray(ends[1]) * weight
+        )
+
+    def traverse(self, images, span: float = 3.0, rows: int = 8) -> np.ndarray:
+        """One image changed along the `rows` coordinates that change it most.
+
+        8 steps from -span to span a row, in the space where the prior is standard
+        normal: `(8 rows, …)`.
+        """
+        noise = self.serve("encode", images=np.asarray(images))["mean"]
+        if self.flow:
+            with self.averaged():
+                noise = ops.convert_to_numpy(self.flow.inverse(noise)[0])
+        moved = np.tile(noise[0], (self.latent_dim, 8, 1))
+        for coordinate in range(self.latent_dim):
+            moved[coordinate, :, coordinate] = np.linspace(-span, span, 8)
+        found = self._decode_noise(moved.reshape(-1, self.latent_dim))
+        found = found.reshape(self.latent_dim, 8, *self.image_shape)
+        change = np.abs(found[:, -1] - found[:, 0]).mean(axis=(1, 2, 3))
+        return np.concatenate(found[np.argsort(-change)[:rows]])
+
+    def _decode_noise(self, noise):
+        """Standard normal `(n, L)` -> images."""
         with self.averaged():
             z = ops.convert_to_numpy(self.sample_prior(ops.convert_to_tensor(noise)))
         return self.serve("decode", latents=z)["images"]
-
-    def traverse(self, images, span: float = 3.0, rows: int = 8) -> np.ndarray:
-        """One image's latents moved along the `rows` most used coordinates.
-
-        8 steps from -span to span a row: `(8 rows, …)`.
-        """
-        q = self.serve("encode", images=np.asarray(images))
-        mean, log_variance = q["mean"][0], q["log_variance"][0]
-        used = np.argsort(log_variance)[:rows]  # a narrow posterior holds information
-        z = np.tile(mean, (len(used), 8, 1))
-        for row, coordinate in enumerate(used):
-            z[row, :, coordinate] = np.linspace(-span, span, 8)
-        return self.serve("decode", latents=z.reshape(-1, self.latent_dim))["images"]

@@ -1,10 +1,9 @@
 """Normalising flows: invertible networks with a known density."""
 
-import math
-
 import keras
 from keras import layers, ops
 
+from kerasgen.distributions import normal_log_prob
 from kerasgen.errors import require, require_positive
 
 
@@ -43,16 +42,21 @@ class CouplingFlow(keras.Model):
             z = self._join(a, b * ops.exp(log_scale) + shift, i)
         return z
 
-    def log_prob(self, z):
-        """Log-density of each row of `(batch, size)`, in nats: `(batch,)` (eq. 2)."""
+    def inverse(self, z):
+        """A sample `(batch, size)` -> the noise that `call` makes it from, and
+        log |det| of that map, `(batch,)`."""
         log_det = 0.0
         for i in range(self.depth):
             a, b = self._halves(z, i)
             shift, log_scale = self._parameters(a, i)
             z = self._join(a, (b - shift) * ops.exp(-log_scale), i)
             log_det -= ops.sum(log_scale, axis=1)
-        constant = 0.5 * self.size * math.log(2 * math.pi)
-        return log_det - 0.5 * ops.sum(ops.square(z), axis=1) - constant
+        return z, log_det
+
+    def log_prob(self, z):
+        """Log-density of each row of `(batch, size)`, in nats: `(batch,)` (eq. 2)."""
+        noise, log_det = self.inverse(z)
+        return normal_log_prob(noise) + log_det
 
     def _halves(self, z, i):
         """-> the kept half, the half that moves."""
