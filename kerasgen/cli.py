@@ -142,7 +142,6 @@ def _evaluate(options):
 
 
 def _export(options):
-
     place = find(options.model)
     recipe = place.recipe() if place.folder else None
     formats = tuple(options.formats.split(","))

@@ -71,9 +71,9 @@ def write_artifact(
             raise RunError(f"export failed: {'; '.join(wrong)}")
         _write_json(folder / "parity.json", {"rows": rows, "unsupported": unsupported})
         seed = recipe.train.seed if recipe else 0
-        content = figures or {"figures": {}}
-        content |= {"seed": seed, "versions": manifest.versions()}
-        _write_json(folder / "metrics.json", content)
+        # Figures keep the seed and the versions that they were measured with.
+        nothing = {"figures": {}, "seed": seed, "versions": manifest.versions()}
+        _write_json(folder / "metrics.json", figures or nothing)
         if recipe:
             (folder / "recipe.yaml").write_text(recipe.text(), encoding="utf-8")
         for title, picture in model.pictures(examples).items():

@@ -27,6 +27,11 @@ def compare(a, b, *options):
     return subprocess.run([sys.executable, script, str(a), str(b), *options]).returncode
 
 
+def autoencoder_run(out):
+    """Arguments of a run of autoencoder_digits."""
+    return ["train", "autoencoder_digits", "--out", str(out), "--quiet"]
+
+
 def test_sigkill_and_resume_is_exact(tmp_path):
     options = ["--epochs", "6", "--seed", "1", "--set", "train.checkpoint_seconds=0"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -50,13 +55,7 @@ def test_sigkill_and_resume_is_exact(tmp_path):
 
 
 def test_resume_starts_what_is_not_there_and_keeps_what_is_done(tmp_path):
-    arguments = [
-        "train",
-        "autoencoder_digits",
-        "--out",
-        str(tmp_path / "run"),
-        "--quiet",
-    ]
+    arguments = autoencoder_run(tmp_path / "run")
     arguments += ["--steps", "3", "--resume"]
     assert main(arguments) == 0
     before = (tmp_path / "run" / "model.keras").stat().st_mtime_ns
@@ -68,7 +67,7 @@ def test_resume_starts_what_is_not_there_and_keeps_what_is_done(tmp_path):
 
 def test_more_epochs_continue_a_finished_run(tmp_path):
     out = tmp_path / "run"
-    arguments = ["train", "autoencoder_digits", "--out", str(out), "--quiet"]
+    arguments = autoencoder_run(out)
     arguments += ["--set", "train.schedule=constant", "--resume", "--epochs"]
     assert main([*arguments, "1"]) == 0 == main([*arguments, "3"])
     rows = list(csv.DictReader((out / "history.csv").open()))
@@ -93,13 +92,7 @@ def test_another_recipe_is_not_resumed(digits_run, option, capsys):
 
 
 def test_a_damaged_state_is_refused(tmp_path, capsys):
-    arguments = [
-        "train",
-        "autoencoder_digits",
-        "--out",
-        str(tmp_path / "run"),
-        "--quiet",
-    ]
+    arguments = autoencoder_run(tmp_path / "run")
     assert main([*arguments, "--steps", "2"]) == 0
     state = tmp_path / "run" / "train_state.npz"
     state.write_bytes(state.read_bytes()[:1000])
