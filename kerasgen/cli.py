@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kerasgen.errors import InputError, RunError, unknown
 from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import FORMATS
+from kerasgen.recipe import FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
@@ -70,10 +70,8 @@ def _train(options):
     out = Path(options.out or Path("runs") / recipe.name)
     import_tensorflow()
     from kerasgen.training.loop import train
-    from kerasgen.zoo import load
 
-    init = load(options.init) if options.init else None
-    train(recipe, out, options.resume, init, options.quiet)
+    train(recipe, out, options.resume, options.init, options.quiet)
 
 
 def _generate(options):
@@ -263,9 +261,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="N")
     add("--data", metavar="SOURCE", help="tfds:NAME, bundled:digits or folder:DIR")
     add("--init", metavar="MODEL", help="start from the weights of this model")
-    add("--strategy", choices=("auto", "single", "mirrored"))
-    add("--devices", type=int, metavar="N")
-    add("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    add("--strategy", metavar="NAME", help=" | ".join(STRATEGIES))
+    add("--devices", type=int, metavar="N", help="of this machine")
+    add("--precision", metavar="NAME", help=" | ".join(PRECISIONS))
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
     add(
         "--set",

@@ -18,6 +18,9 @@ from kerasgen.errors import InputError, unknown
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
 FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 
 
 @dataclasses.dataclass
@@ -36,6 +39,7 @@ class Train:
     epochs: int = 10
     steps: int | None = None  # instead of epochs
     batch_size: int = 128  # of all devices together
+    accumulate: int = 1  # parts a batch is computed in, for less memory
     seed: int = 0
     optimizer: str | dict = "adam"  # as keras.optimizers names it; or {name: …, …}
     learning_rate: float = 1e-3
@@ -50,6 +54,7 @@ class Train:
     jit_compile: bool | None = None  # None: what is faster for the model
     monitor: str = "val_loss"  # best.keras has the smallest
     checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None  # instead; several workers need it in an epoch
 
 
 @dataclasses.dataclass
@@ -153,11 +158,36 @@ def from_values(values: dict, settings: dict | None = None, origin="recipe") -> 
                     f"model.{key}",
                     [f"model.{name}" for name in known],
                 )
-    if recipe.train.batch_size < 1 or recipe.train.epochs < 1:
-        raise InputError("train.batch_size and train.epochs must be at least 1")
-    if recipe.train.steps is not None and recipe.train.steps < 1:
-        raise InputError("train.steps must be at least 1")
+    _check_train(recipe.train)
     return recipe
+
+
+def _check_train(train: Train) -> None:
+    """Refuse what would only fail after the data is read."""
+    for key in (
+        "epochs",
+        "steps",
+        "batch_size",
+        "accumulate",
+        "devices",
+        "steps_per_execution",
+        "checkpoint_steps",
+    ):
+        value = getattr(train, key)
+        if value is not None and value < 1:
+            raise InputError(f"train.{key} must be at least 1, not {value}")
+    if "parameter" in train.strategy or train.strategy in ("tpu", "ps"):
+        raise InputError(
+            f"strategy {train.strategy!r} is not supported: Keras 3 has no parameter "
+            "servers and TPUs were never tried; use mirrored or multiworker"
+        )
+    for key, names in (
+        ("schedule", SCHEDULES),
+        ("precision", PRECISIONS),
+        ("strategy", STRATEGIES),
+    ):
+        if getattr(train, key) not in names:
+            raise unknown(f"train.{key}", getattr(train, key), names)
 
 
 def model_arguments(family: str) -> list[str] | None:

@@ -15,6 +15,7 @@ from kerasgen import pictures
 from kerasgen.errors import RunError
 from kerasgen.recipe import Train
 from kerasgen.training import checkpoint
+from kerasgen.training.distribution import is_chief, several_workers
 
 
 class Progressbar(keras.callbacks.Callback):
@@ -73,7 +74,8 @@ class Recorder(keras.callbacks.Callback):
     """Keeps a run directory: state, history, best model, samples, TensorBoard.
 
     `train_state.npz` is the truth; history.csv and TensorBoard are written from it, so
-    that a resumed run continues them without gap or duplicate.
+    that a resumed run continues them without gap or duplicate. Of several workers the
+    chief writes and all read.
     """
 
     def __init__(self, out: Path, values: Train, steps_per_epoch: int, examples):
@@ -84,10 +86,16 @@ class Recorder(keras.callbacks.Callback):
         self.path = out / "train_state.npz"
         self.metric_values = self.writer = None
 
+    def set_model(self, model):
+        super().set_model(model)
+        self.chief = is_chief(model.distribute_strategy)
+
     def resume(self, model) -> None:
         """Continue from the state on disk, if there is one."""
-        for unfinished in self.out.glob(".*"):  # what a kill cut off in the middle
-            unfinished.unlink()
+        self.set_model(model)
+        if self.chief:
+            for unfinished in self.out.glob(".*"):  # what a kill cut off in the middle
+                unfinished.unlink()
         if not self.path.exists():
             return
         progress, arrays = checkpoint.read(self.path)
@@ -97,13 +105,14 @@ class Recorder(keras.callbacks.Callback):
             self.metric_values = [v.numpy() for m in model.metrics for v in m.variables]
 
     def on_train_begin(self, logs=None):
-        if self.writer is None:
+        if self.chief and self.writer is None:
             shutil.rmtree(self.out / "tensorboard", ignore_errors=True)
             self.writer = tf.summary.create_file_writer(str(self.out / "tensorboard"))
             for row in self.history:
                 self._board(row)
             self._write_history()
         self.saved = time.monotonic()
+        self.saved_step = self.model.steps_taken
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.metric_values is not None:  # sums of the part before the interruption
@@ -114,29 +123,40 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         # Not at the end of an epoch, whose row of the history isn't there yet.
-        inside = batch + 1 < self.params["steps"]
-        if inside and time.monotonic() - self.saved > self.values.checkpoint_seconds:
+        if batch + 1 < self.params["steps"] and self._due():
             self._save()
+
+    def _due(self) -> bool:
+        """Whether to save in the middle of an epoch; all workers agree."""
+        if self.values.checkpoint_steps:
+            done = self.model.steps_taken - self.saved_step
+            return done >= self.values.checkpoint_steps
+        if several_workers(self.model.distribute_strategy):
+            return False  # their clocks differ
+        return time.monotonic() - self.saved > self.values.checkpoint_seconds
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, "step": self.model.steps_taken}
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
         value = row[self.values.monitor]
-        if self.best is None or value < self.best:
-            self.best = value
-            with checkpoint.atomic(self.out / "best.keras") as temporary:
-                self.model.save(temporary)
-        preview = self.model.preview(self.examples, 64)
-        pictures.write(self.out / "samples" / f"epoch_{epoch + 1:04d}", preview)
+        better = self.best is None or value < self.best
+        self.best = value if better else self.best
+        if self.chief:
+            if better:
+                with checkpoint.atomic(self.out / "best.keras") as temporary:
+                    self.model.save(temporary)
+            preview = self.model.preview(self.examples, 64)
+            pictures.write(self.out / "samples" / f"epoch_{epoch + 1:04d}", preview)
         self._save()
-        self._board(row)
-        self._write_history()
+        if self.chief:
+            self._board(row)
+            self._write_history()
 
     def _save(self):
         progress = {"history": self.history, "best": self.best}
-        checkpoint.save(self.path, self.model, progress)
-        self.saved = time.monotonic()
+        checkpoint.save(self.path, self.model, progress, write=self.chief)
+        self.saved, self.saved_step = time.monotonic(), self.model.steps_taken
 
     def _write_history(self):
         names = list(dict.fromkeys(key for row in self.history for key in row))

@@ -41,9 +41,16 @@ def state(model: keras.Model) -> list:
     return [*model.variables, *optimizers, *metrics]
 
 
-def save(path: str | os.PathLike, model: keras.Model, progress: dict) -> None:
-    """Write the state of `model`, and `progress` (plain values) with it."""
+def save(
+    path: str | os.PathLike, model: keras.Model, progress: dict, write: bool = True
+) -> None:
+    """Write the state of `model`, and `progress` (plain values) with it.
+
+    Every worker must come here, as they sum their metrics to read them; one writes.
+    """
     arrays = {str(i): keras.ops.convert_to_numpy(v) for i, v in enumerate(state(model))}
+    if not write:
+        return
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
         file.flush()

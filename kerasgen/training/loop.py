@@ -5,25 +5,31 @@ from pathlib import Path
 
 import keras
 
-from kerasgen import data, models
+from kerasgen import data, models, zoo
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import Recipe, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic
-from kerasgen.training.distribution import strategy
+from kerasgen.training.distribution import is_chief, strategy
 
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What may differ when a run is resumed: how long and where, not what is computed.
-MAY_CHANGE = ("epochs", "steps", "strategy", "devices", "checkpoint_seconds")
+MAY_CHANGE = (
+    "epochs",
+    "steps",
+    "strategy",
+    "devices",
+    "accumulate",
+    "checkpoint_seconds",
+    "checkpoint_steps",
+)
 
 
 def train(
     recipe: Recipe,
     out: Path,
     resume: bool = False,
-    init: models.Model | None = None,
+    init: str | Path | None = None,
     quiet: bool = False,
 ) -> models.Model:
     """Train a recipe to its end.
@@ -32,7 +38,7 @@ def train(
         recipe: what to train.
         out: the run directory; made here.
         resume: continue where the run in `out` stopped; start it if there is none.
-        init: start from the weights of this model.
+        init: start from the weights of this model (see `kerasgen.zoo.find`).
         quiet: print nothing.
     Returns:
         The model with its last weights.
@@ -40,7 +46,6 @@ def train(
         InputError: for bad values, data that is missing, or a run that is in the way.
         RunError: where the loss becomes no number.
     """
-    check(recipe)
     if not out.parent.is_dir() and out.parent != Path("runs"):
         raise InputError(f"there is no folder {out.parent} for the run {out.name}")
     started = (out / "recipe.yaml").exists()
@@ -51,9 +56,14 @@ def train(
     if started:
         _same_run(recipe, out)
 
+    origin = None if init is None else zoo.find(init)
+
     values = recipe.train
+    place = strategy(values.strategy, values.devices)
+    chief = is_chief(place)
+    quiet = quiet or not chief
     keras.utils.set_random_seed(values.seed)
-    with strategy(values.strategy, values.devices).scope():
+    with place.scope():
         source = data.load(
             recipe.data, recipe.input.image_shape, recipe.input.split_seed
         )
@@ -62,11 +72,12 @@ def train(
         model.compile(
             _optimizer(recipe, total_steps),
             seed=values.seed,
+            accumulate=values.accumulate,
             steps_per_execution=min(values.steps_per_execution, total_steps),
             jit_compile="auto" if values.jit_compile is None else values.jit_compile,
         )
-        if init is not None:
-            _copy_weights(init, model)
+    if origin is not None:
+        _copy_weights(zoo.load_keras(origin.keras), model)
     figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
     if values.monitor not in figures:
         raise unknown("train.monitor", values.monitor, figures)
@@ -84,8 +95,9 @@ def train(
         if model.steps_taken >= total_steps and (out / "model.keras").exists():
             _show(quiet, f"already finished: {out}")
             return model
-    with atomic(out / "recipe.yaml") as temporary:
-        temporary.write_text(recipe.text(), encoding="utf-8")
+    if chief:  # only now: building the model has made all workers meet
+        with atomic(out / "recipe.yaml") as temporary:
+            temporary.write_text(recipe.text(), encoding="utf-8")
 
     held_out = once(
         source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
@@ -108,18 +120,11 @@ def train(
             shuffle=False,  # the stream has done it
             verbose=0,
         )
-    with atomic(out / "model.keras") as temporary:
-        model.save(temporary)
+    if chief:
+        with atomic(out / "model.keras") as temporary:
+            model.save(temporary)
     _show(quiet, f"done: {out}")
     return model
-
-
-def check(recipe: Recipe) -> None:
-    """Refuse values that would only fail after the data is read."""
-    if recipe.train.schedule not in SCHEDULES:
-        raise unknown("train.schedule", recipe.train.schedule, SCHEDULES)
-    if recipe.train.precision not in PRECISIONS:
-        raise unknown("train.precision", recipe.train.precision, PRECISIONS)
 
 
 def _lengths(recipe: Recipe, examples: int) -> tuple[int, int]:

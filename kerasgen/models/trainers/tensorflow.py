@@ -10,16 +10,17 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError, require_positive, unknown
+from kerasgen.networks.dropout import masks
 from kerasgen.random import Noise, fold
 
-TRAIN, TEST = 0, 1  # what noise is drawn for
+TRAIN, TEST, DROPOUT = 0, 1, 2  # what is drawn
 
 
 class Trainer:
     """Mixin of `kerasgen.models.base.Model`."""
 
-    def compile(self, optimizer="adam", loss=None, *, seed=0, **options):
+    def compile(self, optimizer="adam", loss=None, *, seed=0, accumulate=1, **options):
         """Configure training.
 
         Args:
@@ -27,9 +28,12 @@ class Trainer:
                 several; or a dict phase name -> optimizer.
             loss: only for models that don't bring their own.
             seed: seed of all noise in training.
+            accumulate: number of parts that a batch is computed in, one after the
+                other, for less memory; the step that is taken is the same.
             **options: as in `keras.Model.compile`. `jit_compile="auto"` means what
                 is faster for the model on one device, and off under distribution.
         """
+        require_positive(accumulate=accumulate)
         phases = self.phases()
         optimizers = _optimizers(optimizer, [phase.name for phase in phases])
         if self.dtype_policy.name == "mixed_float16":
@@ -46,7 +50,7 @@ class Trainer:
             names = [term for phase in phases for term in phase.terms]
             terms = {name: keras.metrics.Mean(name) for name in names}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
-        self.seed = seed
+        self.seed, self.accumulate = seed, accumulate
         self._compile_options = options
 
     def get_compile_config(self):
@@ -56,7 +60,8 @@ class Trainer:
             name: keras.optimizers.serialize(value)
             for name, value in self.optimizers.items()
         }
-        return {"optimizer": optimizers, "seed": self.seed, **self._compile_options}
+        own = {"seed": self.seed, "accumulate": self.accumulate}
+        return {"optimizer": optimizers, **own, **self._compile_options}
 
     def compile_from_config(self, config):
         optimizers = {
@@ -101,6 +106,24 @@ class Trainer:
 
         return function
 
+    def make_predict_function(self, force=False):
+        """Gather the rows of all replicas, those of other workers too."""
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1:
+            super().make_predict_function(force)
+        elif force or self.predict_function is None:
+
+            def rows(batch):
+                outputs = strategy.run(self.predict_step, args=(batch,))
+                return tree.map_structure(lambda v: strategy.gather(v, 0), outputs)
+
+            self.predict_function = tf.function(
+                lambda batches: tree.map_structure(
+                    lambda *parts: tf.concat(parts, 0), *map(rows, batches)
+                ),
+                reduce_retracing=True,
+            )
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
 
@@ -128,20 +151,36 @@ class Trainer:
         """Run every phase once (or `repeats` times) and report its terms."""
         batch, weight, rows, total = self._unpack(data)
         for index, phase in enumerate(self.phases()):
-            optimizer, variables = self.optimizers[phase.name], phase.variables
+            optimizer = self.optimizers[phase.name]
             for repeat in range(phase.repeats):
-                seeds = fold(self.seed, TRAIN, self.step, index, repeat, rows)
-                with tf.GradientTape() as tape:
-                    terms = phase.losses(batch, Noise(seeds), True)
-                    loss = _global_mean(next(iter(terms.values())), weight, total)
-                    replicas = self.distribute_strategy.num_replicas_in_sync
-                    loss += sum(phase.penalties) / replicas
-                    loss = optimizer.scale_loss(loss)
-                _apply(optimizer, tape.gradient(loss, variables), variables)
-            self._report(terms, weight)
+                key = fold(self.seed, TRAIN, self.step, index, repeat)
+                gradients = []
+                for part in _parts(batch, weight, rows, self.accumulate):
+                    # One part after the other: side by side they save no memory.
+                    with tf.control_dependencies(gradients):
+                        found = self._gradients(phase, key, total, *part)
+                    pairs = zip(gradients, found, strict=True)
+                    gradients = [a + b for a, b in pairs] if gradients else found
+                _apply(optimizer, gradients, phase.variables)
         self._update_averages()
         self.step.assign_add(1)
         return self.get_metrics_result()
+
+    def _gradients(self, phase, key, total, index, batch, weight, rows):
+        """Gradients of a phase by part `index` of a batch; its terms are reported."""
+        optimizer, context = (
+            self.optimizers[phase.name],
+            tf.distribute.get_replica_context(),
+        )
+        replica = context.replica_id_in_sync_group
+        with tf.GradientTape() as tape, masks(fold(key, DROPOUT, replica, index)):
+            terms = phase.losses(batch, Noise(fold(key, rows)), True)
+            loss = _global_mean(next(iter(terms.values())), weight, total)
+            shares = context.num_replicas_in_sync * self.accumulate
+            loss += sum(phase.penalties) / shares
+            loss = optimizer.scale_loss(loss)
+        self._report(terms, weight)
+        return tape.gradient(loss, phase.variables)
 
     def test_step(self, data):
         """The terms of every phase, with the averaged weights."""
@@ -188,6 +227,15 @@ class Trainer:
         rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
         for weight, mean in zip(self.trainable_variables, self.averages, strict=True):
             mean.assign(mean + tf.cast(rate, mean.dtype) * (weight - mean))
+
+
+def _parts(batch, weight, rows, count: int):
+    """A batch as `count` parts: (index, batch, weight or None, rows)."""
+    n = tf.shape(rows)[0]
+    for i in range(count):
+        part = slice(n * i // count, n * (i + 1) // count) if count > 1 else slice(None)
+        weights = None if weight is None else weight[part]
+        yield i, tree.map_structure(lambda v: v[part], batch), weights, rows[part]  # noqa: B023
 
 
 def _unlabelled(x):
