@@ -104,9 +104,10 @@ def test_replicas_report_the_metrics_of_the_whole_batch(two_replicas):
 
 
 def test_several_steps_an_execution_change_nothing(two_replicas):
-    assert largest_difference(trained(), trained(steps=3)) == 0.0
+    for steps in (3, 10):
+        assert largest_difference(trained(), trained(steps=steps)) == 0.0
     with two_replicas.scope():
-        for steps in (2, 3):  # 3 batches an epoch: not all executions are full
+        for steps in (2, 3, 10):  # 3 batches an epoch: not all executions are full
             assert largest_difference(trained(), trained(steps=steps)) == 0.0
 
 
@@ -219,3 +220,38 @@ def test_mixed_precision_trains_in_float32_variables():
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     assert isinstance(model.optimizers["b"], keras.optimizers.LossScaleOptimizer)
     assert np.isfinite(model.generate(3)).all()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_an_overflow_skips_the_step(replicas, two_replicas):
+    keras.utils.set_random_seed(0)
+    place = two_replicas if replicas == 2 else tf.distribute.get_strategy()
+    with place.scope():
+        model = TwoPhases(dtype="mixed_float16")
+        model.compile(keras.optimizers.Adam(0.05, global_clipnorm=1.0))
+    fine, broken = ROWS[:4], np.concatenate([ROWS[:3], np.full((1, 3), np.inf)])
+
+    def after(rows):
+        model.fit(rows, batch_size=4, shuffle=False, verbose=0)
+        return np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
+
+    before = after(fine)
+    scale = float(model.optimizers["a"].dynamic_scale.numpy())
+    np.testing.assert_array_equal(after(broken), before)
+    assert float(model.optimizers["a"].dynamic_scale.numpy()) == scale / 4  # 2 repeats
+    assert not np.array_equal(after(fine), before)
+
+
+def test_accumulation_is_one_step(two_replicas):
+    whole = trained(lambda: keras.optimizers.Adam(0.05, global_clipnorm=0.1))
+    for scope in (tf.distribute.get_strategy(), two_replicas):
+        with scope.scope():
+            keras.utils.set_random_seed(0)
+            model = TwoPhases()
+            optimizer = keras.optimizers.Adam(0.05, global_clipnorm=0.1)
+            model.compile(optimizer, seed=3, accumulate=3)
+            model.fit(ROWS, batch_size=8, epochs=4, shuffle=False, verbose=0)
+        assert int(model.step.numpy()) == int(whole.step.numpy())
+        assert largest_difference(whole, model) < 1e-5
+    with pytest.raises(InputError, match="accumulate must be"):
+        model.compile(accumulate=0)
