@@ -120,9 +120,9 @@ def _without_dropout(values):
 
 
 def _weights(tiny, **options):
-    """After five steps with noise, Adam, clipping and averaging, the last uneven."""
+    """After ten steps with noise, Adam, clipping and averaging, the last uneven."""
     source = data.load(tiny.data, tiny.input.image_shape)
-    batches = list(stream(source["train"], 16, 0, 0, 4, tiny.input.binarize))
+    batches = list(stream(source["train"], 16, 0, 0, 9, tiny.input.binarize))
     batches.append(tuple(part[:7] for part in batches[0]))
     still = dataclasses.replace(tiny, model=_without_dropout(tiny.model))
     keras.utils.set_random_seed(0)
