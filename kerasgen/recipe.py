@@ -50,6 +50,8 @@ class Train:
     jit_compile: bool | None = None  # None: what is faster for the model
     monitor: str = "val_loss"  # best.keras has the smallest
     checkpoint_seconds: float = 60.0
+    quality_every: int = 0  # epochs between looks at samples (val_fcd, …); 0: none
+    quality_samples: int = 2_000
 
 
 @dataclasses.dataclass
@@ -60,6 +62,10 @@ class Evaluate:
     batch_size: int = 100
     nll_samples: int = 5000  # importance samples of the figure `nll`
     nll_every: int = 1  # `nll` is over every n-th test example
+    features: str | None = (
+        None  # mnist, fashion_mnist, inception, or a classifier's path
+    )
+    samples: int = 10_000  # beside as many test images, where features are named
 
 
 @dataclasses.dataclass
