@@ -47,11 +47,15 @@ class Extractor:
         return features, np.concatenate(probabilities).argmax(axis=1)
 
 
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Images, uint8 or float in [0, 1], as float32 in [0, 1]."""
+    return images * np.float32(1.0 / 255.0 if images.dtype == np.uint8 else 1.0)
+
+
 def batches(images: np.ndarray, size: int = 500) -> Iterator[np.ndarray]:
-    """Images, uint8 or float, as float32 in [0, 1], `size` at a time."""
-    scale = np.float32(1.0 / 255.0 if images.dtype == np.uint8 else 1.0)
+    """`scaled`, `size` at a time."""
     for i in range(0, len(images), size):
-        yield images[i : i + size] * scale
+        yield scaled(images[i : i + size])
 
 
 def extractor(name: str, image_shape) -> Extractor:

@@ -143,15 +143,20 @@ def test_too_few_examples_get_one_line():
         distances.density_and_coverage(normals(5), normals(50))
 
 
-def test_copies_of_training_images_are_seen():
-    training, real = normals(1000), normals(500, seed=1)
-    fresh = normals(500, seed=2)
-    repeated = training[:500] + 1e-3 * normals(500, seed=3)
-    assert distances.copies(training, real, fresh) < 0.03
-    assert distances.copies(training, real, repeated) == 1.0
+def test_copies_of_training_vectors_are_seen():
+    training, real, fresh = normals(1000), normals(500, seed=1), normals(500, seed=2)
+    repeated = training[:500] * 0.95 + 0.02 * normals(500, seed=3)  # not quite exact
+
+    def copies(fake, size=300):
+        batches = (training[i : i + size] for i in range(0, 1000, size))
+        return distances.copies(batches, real, fake)
+
+    assert copies(fresh) < 0.03
+    assert copies(repeated) > 0.95
     half = np.concatenate([fresh[:250], repeated[:250]])
-    assert distances.copies(training, real, half) == pytest.approx(0.5, abs=0.02)
-    assert distances.copies(training, real, real) == pytest.approx(0.01)
+    assert copies(half) == pytest.approx(0.5, abs=0.03)
+    assert copies(half, 999) == copies(half, 1000)  # a batch of one, too
+    assert copies(real) == pytest.approx(0.01)
 
 
 def test_diversity_is_the_ratio_of_distances_between_two():
