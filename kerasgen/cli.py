@@ -103,8 +103,12 @@ def _generate(options):
 
 
 def _evaluate(options):
+    settings = _settings(options.set)
+    for key in settings:
+        if not key.startswith("evaluate."):
+            raise InputError(f"--set {key}: only evaluate.… can be set to evaluate")
     place = find(options.model)
-    recipe = place.recipe()
+    recipe = place.recipe(settings)
     if options.samples is not None and options.samples < 1:
         raise InputError(f"--samples must be at least 1, not {options.samples}")
     target = None if options.json is None else _out_file(options.json, (".json",))
@@ -120,16 +124,20 @@ def _evaluate(options):
     source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
     content = metrics.evaluate(
         model,
-        source[options.split],
+        source,
         recipe,
         options.split,
         serve,
         options.samples,
         lambda steps, title, total: _progress(steps, title, options.quiet, total),
     )
-    for name, figure in content["figures"].items():
-        what = f"{figure['samples']} {options.split} examples; {figure['protocol']}"
-        print(f"{name} {figure['value']:.4f} {figure['unit']} ({what})")
+    for axis, figures in metrics.by_axis(content["figures"]).items():
+        if axis:
+            print(axis)
+        for name, figure in figures.items():
+            what = f"{figure['samples']} {options.split} examples; {figure['protocol']}"
+            value = f"{figure['value']:.4f} {figure['unit']}".strip()
+            print(f"{'  ' if axis else ''}{name} {value} ({what})")
     if target is None and place.folder and not place.is_artifact:
         whole = options.samples is None and options.split == "test"
         if whole and options.runtime == "keras":
@@ -265,13 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--devices", type=int, metavar="N", help="of this machine")
     add("--precision", metavar="NAME", help=" | ".join(PRECISIONS))
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any value of the recipe, as in --set train.learning_rate=1e-4",
-    )
+    _add_set(add, "any value of the recipe, as in --set train.learning_rate=1e-4")
 
     add = command(_generate, "draw samples from a trained model")
     add("model", metavar="MODEL")
@@ -288,6 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", choices=("test", "validation"), default="test")
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--json", metavar="FILE")
+    _add_set(add, "how it is measured, as in --set evaluate.features=mnist")
 
     add = command(_export, "write a model for other runtimes, and verify it")
     add("model", metavar="MODEL")
@@ -297,3 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     add = command(_verify, "check an artifact: files, and answers in every runtime")
     add("folder", metavar="DIR")
     return parser
+
+
+def _add_set(add, help):
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=help)

@@ -55,6 +55,8 @@ class Train:
     monitor: str = "val_loss"  # best.keras has the smallest
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None  # instead; several workers need it in an epoch
+    quality_every: int = 0  # epochs between looks at samples (val_fcd, …); 0: none
+    quality_samples: int = 2_000
 
 
 @dataclasses.dataclass
@@ -65,6 +67,10 @@ class Evaluate:
     batch_size: int = 100
     nll_samples: int = 5000  # importance samples of the figure `nll`
     nll_every: int = 1  # `nll` is over every n-th test example
+    features: str | None = (
+        None  # mnist, fashion_mnist, inception, or a classifier's path
+    )
+    samples: int = 10_000  # beside as many test images, where features are named
 
 
 @dataclasses.dataclass

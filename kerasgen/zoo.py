@@ -35,8 +35,8 @@ class Place:
         """What files made from it are called."""
         return (self.folder or self.keras.with_suffix("")).name
 
-    def recipe(self) -> Recipe:
-        """The recipe it was trained by.
+    def recipe(self, settings: dict | None = None) -> Recipe:
+        """The recipe it was trained by, with `settings` applied.
 
         Raises:
             InputError: for a lone .keras file.
@@ -44,7 +44,7 @@ class Place:
         path = None if self.folder is None else self.folder / "recipe.yaml"
         if path is None or not path.exists():
             raise InputError(f"there is no recipe.yaml beside {self.keras}")
-        return recipes.read(str(path))
+        return recipes.read(str(path), settings)
 
 
 def find(model) -> Place:

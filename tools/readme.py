@@ -14,7 +14,7 @@ import yaml
 README = Path("README.md")
 BEGIN, END = "<!-- zoo: written by tools/readme.py -->\n", "<!-- /zoo -->"
 # The figure that a row shows: the first of these that the model has.
-HEADLINES = ("nll", "nll_k500", "reconstruction_error")
+HEADLINES = ("nll", "nll_k500", "fcd", "fid", "accuracy", "reconstruction_error")
 
 
 def row(folder: Path) -> str:

@@ -1,17 +1,33 @@
 """Metrics: how good a model is, in the figures that papers use.
 
 An evaluation is a module with `SIGNATURE`, the name of the signature that it judges,
-and `figures(model, split, recipe, limit)`. Every model that serves the signature is
-evaluated by it.
+and `figures(model, serve, split, training, recipe, progress)`. Every model that serves
+the signature is evaluated by it.
 """
 
-from kerasgen.data import Split
+from kerasgen.data import Data
 from kerasgen.export.manifest import versions
-from kerasgen.metrics import likelihood, reconstruction
+from kerasgen.metrics import classification, likelihood, reconstruction, samples
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
-EVALUATIONS = (reconstruction, likelihood)
+EVALUATIONS = (samples, reconstruction, likelihood, classification)
+
+# The axes that samples are judged on.
+AXES = {
+    "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
+    "diversity": ("recall", "coverage", "nearest_neighbour", "classes"),
+    "controllability": ("label_agreement",),
+}
+
+
+def by_axis(figures: dict) -> dict[str, dict]:
+    """Figures of metrics.json by the axis that they are on; "" is none."""
+    named = {name: axis for axis, names in AXES.items() for name in names}
+    grouped = {axis: {} for axis in ("", *AXES)}
+    for name, figure in figures.items():
+        grouped[named.get(name, "")][name] = figure
+    return {axis: group for axis, group in grouped.items() if group}
 
 
 def figure(value: float, unit: str, split: str, samples: int, protocol: str) -> dict:
@@ -27,7 +43,7 @@ def figure(value: float, unit: str, split: str, samples: int, protocol: str) -> 
 
 def evaluate(
     model: Model,
-    split: Split,
+    data: Data,
     recipe: Recipe,
     split_name: str = "test",
     serve=None,
@@ -38,22 +54,24 @@ def evaluate(
 
     Args:
         model: what is judged.
-        split: real examples.
+        data: real examples; training ones show what repeats them.
         recipe: its `evaluate` and `input` say how.
-        split_name: what `split` is called in the figures.
+        split_name: the split that the model is judged by.
         serve: computes signatures, `(name, **arrays) -> dict`; default the model's
             own, else another runtime.
-        limit: use the first `limit` examples only.
+        limit: use the first `limit` examples only, and as many samples.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
     Returns:
         The content of metrics.json.
     """
-    split = split if limit is None else split.take(slice(limit))
+    split = data[split_name].take(slice(limit))
     serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
     found = {}
     for evaluation in EVALUATIONS:
         if evaluation.SIGNATURE in model.signatures():
-            results = evaluation.figures(model, serve, split, recipe, progress)
+            results = evaluation.figures(
+                model, serve, split, data["train"], recipe, progress
+            )
             for name, (value, unit, samples, protocol) in results.items():
                 found[name] = figure(value, unit, split_name, samples, protocol)
     return {"figures": found, "seed": recipe.evaluate.seed, "versions": versions()}

@@ -37,7 +37,7 @@ def log_likelihood(serve, batches, calls: int, seed: int = 0) -> np.ndarray:
     return np.concatenate(results)
 
 
-def figures(model, serve, split, recipe, progress) -> dict:
+def figures(model, serve, split, training, recipe, progress) -> dict:
     """`elbo`, `nll` with the recipe's own k and, where that is large, `nll_k500` over
     all examples."""
     values, seed = recipe.evaluate, recipe.evaluate.seed

@@ -7,7 +7,7 @@ from kerasgen.data.stream import arrays
 SIGNATURE = "reconstruct"
 
 
-def figures(model, serve, split, recipe, progress) -> dict:
+def figures(model, serve, split, training, recipe, progress) -> dict:
     """`reconstruction_error`: mean squared error a pixel, of images in [0, 1]."""
     total = 0.0
     size, seed = recipe.evaluate.batch_size, recipe.evaluate.seed

@@ -52,3 +52,24 @@ def one_hot(label, classes: int):
         ops.equal(ops.expand_dims(label, 1), np.arange(classes, dtype="int32")),
         "float32",
     )
+
+
+def shifted_and_flipped(images, noise, shift: int = 0, flip: bool = False):
+    """Images moved at random by up to `shift` pixels each way; what moves in is 0.
+
+    Args:
+        images: float32 `(batch, height, width, channels)`.
+        noise: `kerasgen.random.Noise` of the rows.
+        shift: largest number of pixels, in each direction.
+        flip: mirror every other image, at random, from left to right.
+    """
+    height, width = images.shape[1:3]
+    offsets = noise.integers(2 * shift + 1, (2, 1)) - shift
+    rows = np.arange(height, dtype="int32") + offsets[:, 0]
+    columns = np.arange(width, dtype="int32") + offsets[:, 1]
+    if flip:
+        heads = noise.uniform((1,)) < 0.5
+        columns = ops.where(heads, width - 1 - columns, columns)
+    # A one-hot row picks a pixel; a place outside the image is a row of zeros.
+    picked = ops.one_hot(rows, height), ops.one_hot(columns, width)
+    return ops.einsum("bhi,bwj,bijc->bhwc", *picked, images)

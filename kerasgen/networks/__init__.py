@@ -3,7 +3,9 @@
 A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Roles:
 
 - encoder: `(batch, *input_shape)` -> `(batch, outputs)`;
-- decoder: `(batch, inputs)` -> `(batch, *output_shape)`.
+- decoder: `(batch, inputs)` -> `(batch, *output_shape)`;
+- classifier: `(batch, *input_shape)` -> `(batch, outputs)`, features for its model's
+  last layer.
 """
 
 import inspect
@@ -29,7 +31,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
     """The network that `network` stands for.
 
     Args:
-        role: "encoder" or "decoder".
+        role: "encoder", "decoder" or "classifier".
         network: a `keras.Model`, which is checked and taken as it is; the name of a
             builder; or a dict of its name and values (`{"name": "dense", "widths":
             [200, 200]}`).
@@ -59,7 +61,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
 
 def _fitting(role, network, **fixed):
     """The user's own network, after a look at its shapes."""
-    if role == "encoder":
+    if "input_shape" in fixed:
         given, wanted = tuple(fixed["input_shape"]), (fixed["outputs"],)
     else:
         given, wanted = (fixed["inputs"],), tuple(fixed["output_shape"])

@@ -66,6 +66,37 @@ def residual_decoder(
     return keras.Model(latents, x, name="decoder")
 
 
+def convolutional_classifier(
+    input_shape, outputs: int, widths=(24, 48), activation="relu"
+) -> keras.Model:
+    """Convolutions with batch normalisation; each of `widths` halves the resolution.
+
+    The output is the mean over places of a last convolution with `outputs` channels.
+
+    Args:
+        widths: channels at the input's resolution, at 1/2 of it, …
+    """
+    _check(widths, 1)
+
+    def convolution(x, width, size, strides=1):
+        x = layers.Conv2D(width, size, strides, padding="same", use_bias=False)(x)
+        return layers.Activation(activation)(_batch_normalization(x))
+
+    inputs = x = layers.Input(tuple(input_shape))
+    for width in widths:
+        x = convolution(convolution(x, width, 3), width, 4, strides=2)
+    x = convolution(x, outputs, 3)
+    x = layers.GlobalAveragePooling2D(dtype="float32")(x)
+    return keras.Model(inputs, x, name="classifier")
+
+
+def _batch_normalization(x):
+    """Over the global batch: JAX sees all of it, TensorFlow must be told to."""
+    everywhere = {"synchronized": keras.backend.backend() == "tensorflow"}
+    # Keras's own momentum, 0.99, would keep the first statistics for hundreds of steps.
+    return layers.BatchNormalization(momentum=0.9, **everywhere)(x)
+
+
 def _residual(x, width, activation):
     """x + conv(act(conv(act(x)))), the identity at the start of training."""
     h = layers.Activation(activation)(x)

@@ -139,8 +139,8 @@ class Recorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "step": self.model.steps_taken}
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
-        value = row[self.values.monitor]
-        better = self.best is None or value < self.best
+        value = row.get(self.values.monitor)  # not every epoch may measure it
+        better = value is not None and (self.best is None or value < self.best)
         self.best = value if better else self.best
         if self.chief:
             if better:

@@ -78,7 +78,11 @@ def train(
         )
     if origin is not None:
         _copy_weights(zoo.load_keras(origin.keras), model)
+    epochs = math.ceil(total_steps / steps_per_epoch)
+    quality = _quality(recipe, model, source["validation"], epochs)
     figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
+    if quality and quality.extract:
+        figures.append(f"val_{quality.extract.figure}")
     if values.monitor not in figures:
         raise unknown("train.monitor", values.monitor, figures)
     _show(
@@ -103,9 +107,11 @@ def train(
         source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
     )
     callbacks = [StopOnNaN(), recorder]
-    epochs = math.ceil(total_steps / steps_per_epoch)
     if not quiet:
         callbacks.insert(0, Progressbar(total_steps, epochs))
+    if quality:  # first: the others show and keep what it measures
+        quality.resume(recorder.history)
+        callbacks.insert(0, quality)
     for epoch, end in _segments(model.steps_taken, steps_per_epoch, total_steps):
         step, seed = model.steps_taken, values.seed
         steps = min(steps_per_epoch, end - step)
@@ -125,6 +131,22 @@ def train(
             model.save(temporary)
     _show(quiet, f"done: {out}")
     return model
+
+
+def _quality(recipe: Recipe, model, held_out: data.Split, epochs: int):
+    """The callback that looks at samples, or None."""
+    values = recipe.train
+    if values.quality_every < 1:
+        return None
+    from kerasgen.metrics.features import extractor  # imports exporters too
+    from kerasgen.training.quality import Quality
+
+    named = recipe.evaluate.features
+    extract = extractor(named, held_out.x.shape[1:]) if named else None
+    every, samples = values.quality_every, values.quality_samples
+    quality = Quality(held_out, extract, every, samples, last=epochs)
+    quality.set_model(model)  # refuses what does not fit before anything is written
+    return quality
 
 
 def _lengths(recipe: Recipe, examples: int) -> tuple[int, int]:

@@ -1,0 +1,105 @@
+"""What samples of images are like beside real ones, on three axes.
+
+Fidelity: are samples like real images? Diversity: are all kinds of real images drawn,
+and none of the training set merely repeated? Controllability: are samples what was
+asked for?
+"""
+
+import math
+
+import numpy as np
+
+from kerasgen.errors import InputError
+from kerasgen.metrics import distances, features
+from kerasgen.metrics.distances import FeatureStatistics
+from kerasgen.models.base import generate_inputs, in_parts
+
+SIGNATURE = "generate"
+
+
+def figures(model, serve, split, training, recipe, progress) -> dict:
+    """The figures of a recipe that names `evaluate.features`; none of others."""
+    values = recipe.evaluate
+    if values.features is None:
+        return {}
+    extract = features.extractor(values.features, split.x.shape[1:])
+    classes = label_count(model)
+    if classes and extract.classes not in (0, classes):
+        raise InputError(
+            f"evaluate.features: {values.features} tells {extract.classes} classes "
+            f"apart, not the {classes} of the model"
+        )
+    n = min(values.samples, len(split), len(training))
+    images, asked = draw(model, serve, n, values.seed, progress)
+    rng = np.random.default_rng(values.seed)
+    real = split.take(rng.permutation(len(split))[:n])
+    known = training.take(rng.permutation(len(training))[:n])
+    fake, fake_classes = extract(features.batches(images))
+    test, test_classes = extract(features.batches(real.x))
+    found = _compared(test, fake, extract(features.batches(known.x))[0])
+    found["nearest_neighbour"] = (
+        distances.copies(
+            features.batches(training.x, 5000), features.scaled(real.x), images
+        ),
+        "fraction",
+        "stand out by one training image, in pixels, more than 99% of test images do; "
+        "fresh images give 0.01",
+    )
+    if extract.classes:
+        shares = np.bincount(fake_classes, minlength=extract.classes) / n
+        note = f"classes that occur; the rarest is {shares.min():.1%} of samples"
+        found["classes"] = (np.mean(shares > 0), "fraction", note)
+    if extract.classes and classes:
+        note = "of the class that was asked for, each equally often; "
+        note += f"{np.mean(test_classes == real.y):.4g} of test images"
+        found["label_agreement"] = (np.mean(fake_classes == asked), "fraction", note)
+    by = "as many samples; {}; " + extract.about
+    return {
+        name.replace("frechet", extract.figure): (value, unit, n, by.format(note))
+        for name, (value, unit, note) in found.items()
+    }
+
+
+def label_count(model) -> int:
+    """The number of classes that samples can be asked for; 0 for none."""
+    inputs = model.signatures()[SIGNATURE].inputs
+    return int(inputs["label"].high) if "label" in inputs else 0
+
+
+def draw(model, serve, n: int, seed: int, progress=lambda steps, *_: steps):
+    """n samples, and the labels they were asked for: each equally often, or None."""
+    classes = label_count(model)
+    asked = np.arange(n) % classes if classes else None
+    inputs = model.signatures()[SIGNATURE].describe()["inputs"]
+    rows = generate_inputs(inputs, n, seed, {"label": asked})
+    parts = progress(in_parts(serve, SIGNATURE, rows), "samples", math.ceil(n / 500))
+    return np.concatenate([part["images"] for part in parts]), asked
+
+
+def _compared(real, fake, known) -> dict:
+    """Name -> value, unit, note: of samples beside real images, given features.
+
+    `known` are as many training images, in place of samples: what perfect ones give.
+    """
+    found, floors = (_measured(real, other) for other in (fake, known))
+    floor, *rest = floors["frechet"]
+    named = {
+        name: (value, unit, f"{note}; training images give {floors[name][0]:.4g}")
+        for name, (value, unit, note) in found.items()
+    }
+    return named | {"frechet_floor": (floor, *rest)}
+
+
+def _measured(real, fake) -> dict:
+    """Name -> value, unit, note, of features `(n, features)` of both."""
+    statistics = [FeatureStatistics.of([x]) for x in (real, fake)]
+    kid, deviation = distances.kernel_distance(real, fake)
+    density, coverage = distances.density_and_coverage(real, fake)
+    return {
+        "frechet": (distances.frechet(*statistics), "", "of features as normals"),
+        "kid": (kid, "", f"mean of 100 subsets, s.d. {deviation:.2g}"),
+        "precision": (distances.precision(real, fake), "fraction", "k=3"),
+        "density": (density, "", "k=5"),
+        "recall": (distances.recall(real, fake), "fraction", "k=3"),
+        "coverage": (coverage, "fraction", "k=5"),
+    }
