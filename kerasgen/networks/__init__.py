@@ -3,7 +3,9 @@
 A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Roles:
 
 - encoder: `(batch, *input_shape)` -> `(batch, outputs)`;
-- decoder: `(batch, inputs)` -> `(batch, *output_shape)`.
+- decoder: `(batch, inputs)` -> `(batch, *output_shape)`;
+- discriminator: as an encoder, and every encoder can be one;
+- generator: as a decoder, and every decoder can be one.
 """
 
 import inspect
@@ -12,14 +14,17 @@ import keras
 
 from kerasgen.errors import InputError, unknown
 
+STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
+
 
 def builders(role: str) -> dict:
-    """Name -> builder, of every network with that role."""
-    from kerasgen.networks import convnet, mlp
+    """Name -> builder, of every network that can have that role."""
+    from kerasgen.networks import convnet, dcgan, mlp, sngan
 
-    return {
+    others = builders(STAND_INS[role]) if role in STAND_INS else {}
+    return others | {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet)
+        for module in (mlp, convnet, dcgan, sngan)
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }
@@ -29,7 +34,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
     """The network that `network` stands for.
 
     Args:
-        role: "encoder" or "decoder".
+        role: "encoder", "decoder", "discriminator" or "generator".
         network: a `keras.Model`, which is checked and taken as it is; the name of a
             builder; or a dict of its name and values (`{"name": "dense", "widths":
             [200, 200]}`).
@@ -59,7 +64,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
 
 def _fitting(role, network, **fixed):
     """The user's own network, after a look at its shapes."""
-    if role == "encoder":
+    if "outputs" in fixed:
         given, wanted = tuple(fixed["input_shape"]), (fixed["outputs"],)
     else:
         given, wanted = (fixed["inputs"],), tuple(fixed["output_shape"])
