@@ -24,6 +24,8 @@ def test_settings_replace_values():
     assert recipe.read(
         "vae_digits", {"train.learning_rate": "1e-4"}
     ).train.learning_rate
+    rates = recipe.read("vae_digits", {"train.learning_rate": {"vae": "1e-4"}})
+    assert rates.train.learning_rate == {"vae": 1e-4}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,10 @@ def test_settings_replace_values():
         ({"train.epochs": True}, "train.epochs must be int"),
         ({"train.epochs": 0}, "at least 1"),
         ({"train": 3}, "train must hold keys"),
+        (
+            {"train.learning_rate": {"vae": "high"}},
+            "train.learning_rate.vae must be float",
+        ),
         ({"family.x": 3}, "family has no keys below it"),
     ],
 )
