@@ -41,8 +41,9 @@ class Train:
     batch_size: int = 128  # of all devices together
     accumulate: int = 1  # parts a batch is computed in, for less memory
     seed: int = 0
-    optimizer: str | dict = "adam"  # as keras.optimizers names it; or {name: …, …}
-    learning_rate: float = 1e-3
+    # As keras.optimizers names it, or {name: …, …}; or phase -> such a value.
+    optimizer: str | dict = "adam"
+    learning_rate: float | dict[str, float] = 1e-3  # or phase -> learning rate
     schedule: str = "constant"  # or cosine: down to 0 over the run
     warmup_steps: int = 0  # of the learning rate, from 0
     clip_norm: float | None = None  # of the global gradient
@@ -52,7 +53,7 @@ class Train:
     precision: str = "float32"
     steps_per_execution: int = 1
     jit_compile: bool | None = None  # None: what is faster for the model
-    monitor: str = "val_loss"  # best.keras has the smallest
+    monitor: str | None = None  # best.keras has the least; None: the model's own
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None  # instead; several workers need it in an epoch
     quality_every: int = 0  # epochs between looks at samples (val_fcd, …); 0: none
@@ -233,7 +234,12 @@ def _checked(kind: type, values: dict, prefix: str):
 
 def _typed(key: str, value, hint):
     union = isinstance(hint, types.UnionType)
-    kinds = typing.get_args(hint) if union else (hint,)
+    hints = typing.get_args(hint) if union else (hint,)
+    if isinstance(value, dict):
+        for each in map(typing.get_args, hints):  # of a dict whose values have a type
+            if each:
+                value = {k: _typed(f"{key}.{k}", v, each[1]) for k, v in value.items()}
+    kinds = tuple(typing.get_origin(kind) or kind for kind in hints)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if float in kinds and isinstance(value, str):

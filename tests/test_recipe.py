@@ -24,6 +24,8 @@ def test_settings_replace_values():
     assert recipe.read(
         "vae_digits", {"train.learning_rate": "1e-4"}
     ).train.learning_rate
+    rates = recipe.read("vae_digits", {"train.learning_rate": {"vae": "1e-4"}})
+    assert rates.train.learning_rate == {"vae": 1e-4}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,10 @@ def test_settings_replace_values():
         ({"train.precision": "float16"}, "did you mean float32 or mixed_float16"),
         ({"train.schedule": "cosin"}, "did you mean cosine"),
         ({"train": 3}, "train must hold keys"),
+        (
+            {"train.learning_rate": {"vae": "high"}},
+            "train.learning_rate.vae must be float",
+        ),
         ({"family.x": 3}, "family has no keys below it"),
     ],
 )

@@ -64,13 +64,14 @@ class Model(Trainer, keras.Model):
     registered for `keras.saving.load_model` and for recipes under its family name.
 
     Args:
-        ema_decay: decay of the exponential moving average of the trainable weights,
-            in [0, 1); 0 keeps none. The average, warmed up as min(decay, (1 + t) /
+        ema_decay: decay of the exponential moving average of `averaged_variables`, in
+            [0, 1); 0 keeps none. The average, warmed up as min(decay, (1 + t) /
             (10 + t)), is what `signatures`, `evaluate` and `predict` compute with.
     """
 
     families: dict[str, type] = {}
     prefers_xla = False  # what `jit_compile="auto"` means on one device
+    monitor: str | None = "val_loss"  # what is least in the best epoch; None: the last
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -115,12 +116,23 @@ class Model(Trainer, keras.Model):
         self.tested = self.add_weight(name="tested", **counter, **fixed)
         self.averages = []
         if self.ema_decay:
-            for i, weight in enumerate(self.trainable_variables):
+            for i, weight in enumerate(self.averaged_variables):
                 average = self.add_weight(
                     name=f"average_{i}", shape=weight.shape, dtype=weight.dtype, **fixed
                 )
                 average.assign(weight)
                 self.averages.append(average)
+
+    @property
+    def averaged_variables(self) -> list:
+        """What `ema_decay` averages: the trainable weights."""
+        return self.trainable_variables
+
+    @property
+    def network_variables(self) -> list:
+        """All variables but averages and counters."""
+        own = {id(v) for v in [self.step, self.tested, *self.averages]}
+        return [v for v in self.variables if id(v) not in own]
 
     @property
     def steps_taken(self) -> int:
@@ -129,8 +141,7 @@ class Model(Trainer, keras.Model):
 
     def count_params(self) -> int:
         """Numbers in the networks; averages and counters don't count."""
-        own = {id(v) for v in [self.step, self.tested, *self.averages]}
-        return sum(math.prod(v.shape) for v in self.weights if id(v) not in own)
+        return sum(math.prod(v.shape) for v in self.network_variables)
 
     def get_build_config(self):
         return None  # the constructor builds
@@ -162,7 +173,7 @@ class Model(Trainer, keras.Model):
         if not self.averages:
             yield
             return
-        pairs = zip(self.trainable_variables, self.averages, strict=True)
+        pairs = zip(self.averaged_variables, self.averages, strict=True)
         mapping = [(weight, ops.convert_to_tensor(mean)) for weight, mean in pairs]
         with keras.StatelessScope(state_mapping=mapping):
             yield
@@ -171,10 +182,9 @@ class Model(Trainer, keras.Model):
         """A copy for shipping: float32, averages as the weights, no optimizer."""
         config = self.get_config() | {"ema_decay": 0.0, "dtype": "float32"}
         copy = type(self).from_config(config)
-        values = {id(w): m for w, m in zip(self.trainable_variables, self.averages)}  # noqa: B905
-        own = {id(v) for v in self.averages}
-        ours = [v for v in self.variables if id(v) not in own]
-        for target, source in zip(copy.variables, ours, strict=True):
+        values = {id(w): m for w, m in zip(self.averaged_variables, self.averages)}  # noqa: B905
+        pairs = zip(copy.network_variables, self.network_variables, strict=True)
+        for target, source in pairs:
             target.assign(values.get(id(source), source))
         return copy
 
@@ -257,7 +267,9 @@ class GenerativeModel(Model):
         return np.concatenate([part[signature.outputs[0]] for part in outputs])
 
     def preview(self, examples, n):
-        return self.generate(n)
+        """n samples, of all classes in turn where the model has classes."""
+        classes = getattr(self, "classes", 0)
+        return self.generate(n, label=np.arange(n) % classes if classes else None)
 
 
 def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> dict:

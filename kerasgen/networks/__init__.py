@@ -5,7 +5,9 @@ A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Role
 - encoder: `(batch, *input_shape)` -> `(batch, outputs)`;
 - decoder: `(batch, inputs)` -> `(batch, *output_shape)`;
 - classifier: `(batch, *input_shape)` -> `(batch, outputs)`, features for its model's
-  last layer.
+  last layer;
+- discriminator: as an encoder, and every encoder can be one;
+- generator: as a decoder, and every decoder can be one.
 """
 
 import inspect
@@ -14,14 +16,17 @@ import keras
 
 from kerasgen.errors import InputError, unknown
 
+STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
+
 
 def builders(role: str) -> dict:
-    """Name -> builder, of every network with that role."""
-    from kerasgen.networks import convnet, mlp
+    """Name -> builder, of every network that can have that role."""
+    from kerasgen.networks import convnet, dcgan, mlp, sngan
 
-    return {
+    others = builders(STAND_INS[role]) if role in STAND_INS else {}
+    return others | {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet)
+        for module in (mlp, convnet, dcgan, sngan)
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }
@@ -31,7 +36,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
     """The network that `network` stands for.
 
     Args:
-        role: "encoder", "decoder" or "classifier".
+        role: one of those above.
         network: a `keras.Model`, which is checked and taken as it is; the name of a
             builder; or a dict of its name and values (`{"name": "dense", "widths":
             [200, 200]}`).

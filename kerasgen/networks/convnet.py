@@ -18,7 +18,8 @@ def residual_encoder(
         blocks: residual blocks at each resolution.
         hidden: width of the dense layer before the output; 0 leaves it out.
     """
-    _check(widths, blocks)
+    require_positive(blocks=blocks)
+    check_widths(widths)
     inputs = x = layers.Input(tuple(input_shape))
     for width in widths:
         x = layers.Conv2D(width, 4, strides=2, padding="same")(x)
@@ -36,11 +37,9 @@ def residual_decoder(
     inputs: int, output_shape, widths=(64, 32), blocks=1, hidden=128, activation="relu"
 ) -> keras.Model:
     """The mirror of `residual_encoder`: each of `widths` is followed by a doubling."""
-    _check(widths, blocks)
-    height, width, channels = output_shape
-    scale = 2 ** len(widths)
-    # Sizes that scale doesn't divide (28 by 8) are made larger and cropped.
-    rows, columns = math.ceil(height / scale), math.ceil(width / scale)
+    require_positive(blocks=blocks)
+    check_widths(widths)
+    channels, (rows, columns) = output_shape[-1], start_size(output_shape, len(widths))
     latents = x = layers.Input((inputs,))
     if hidden:
         x = layers.Dense(hidden, activation=activation)(x)
@@ -58,12 +57,27 @@ def residual_decoder(
             padding="same",
             dtype="float32" if last else None,
         )(x)
-    top, left = rows * scale - height, columns * scale - width
-    if top or left:
-        x = layers.Cropping2D(
-            ((top // 2, top - top // 2), (left // 2, left - left // 2))
-        )(x)
-    return keras.Model(latents, x, name="decoder")
+    return keras.Model(latents, cropped(x, output_shape), name="decoder")
+
+
+def start_size(output_shape, doublings: int) -> tuple[int, int]:
+    """Rows and columns that reach at least `output_shape` when doubled so often."""
+    scale = 2**doublings
+    return math.ceil(output_shape[0] / scale), math.ceil(output_shape[1] / scale)
+
+
+def cropped(x, output_shape):
+    """The centre of x: sizes that no doubling gives (30) are made larger before."""
+    over = [have - want for have, want in zip(x.shape[1:3], output_shape)]  # noqa: B905
+    sides = [(size // 2, size - size // 2) for size in over]
+    return layers.Cropping2D(sides)(x) if any(over) else x
+
+
+def check_widths(widths):
+    """Raise `InputError` unless `widths` are whole numbers above 0, at least one."""
+    if not widths:
+        raise InputError("widths must name at least one layer")
+    require_positive(**{f"widths[{i}]": width for i, width in enumerate(widths)})
 
 
 def convolutional_classifier(
@@ -104,10 +118,3 @@ def _residual(x, width, activation):
     h = layers.Activation(activation)(h)
     h = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(h)
     return layers.Add()([x, h])
-
-
-def _check(widths, blocks):
-    require_positive(blocks=blocks)
-    if not widths:
-        raise InputError("widths must name at least one layer")
-    require_positive(**{f"widths[{i}]": width for i, width in enumerate(widths)})

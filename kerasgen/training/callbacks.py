@@ -37,16 +37,15 @@ class Progressbar(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_train_begin(self, logs=None):
+        self.losses = [phase.terms[0] for phase in self.model.phases()]
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.bar.disable:
             return
-        step, loss = (
-            self.model.steps_taken,
-            float(logs["loss"]) if "loss" in logs else 0,
-        )
-        self.bar.update(self.task, completed=step, loss=f"loss {loss:.4g}")
+        losses = [f"{name} {float(logs[name]):.4g}" for name in self.losses]
+        done = self.model.steps_taken
+        self.bar.update(self.task, completed=done, loss="  ".join(losses))
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(f"{key} {value:.4f}" for key, value in sorted(logs.items()))
@@ -139,9 +138,7 @@ class Recorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "step": self.model.steps_taken}
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
-        value = row.get(self.values.monitor)  # not every epoch may measure it
-        better = value is not None and (self.best is None or value < self.best)
-        self.best = value if better else self.best
+        better = self._is_best(row)
         if self.chief:
             if better:
                 with checkpoint.atomic(self.out / "best.keras") as temporary:
@@ -152,6 +149,16 @@ class Recorder(keras.callbacks.Callback):
         if self.chief:
             self._board(row)
             self._write_history()
+
+    def _is_best(self, row) -> bool:
+        """Whether the monitored figure is the least so far; the last is, if none is."""
+        monitor = self.values.monitor or self.model.monitor
+        if monitor is None:
+            return True
+        if monitor not in row or (self.best is not None and row[monitor] >= self.best):
+            return False
+        self.best = row[monitor]
+        return True
 
     def _save(self):
         progress = {"history": self.history, "best": self.best}

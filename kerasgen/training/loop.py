@@ -8,7 +8,7 @@ import keras
 from kerasgen import data, models, zoo
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
-from kerasgen.recipe import Recipe, read
+from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic
 from kerasgen.training.distribution import is_chief, strategy
@@ -70,7 +70,7 @@ def train(
         model = models.create(recipe, {"image_shape": source["train"].x.shape[1:]})
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
-            _optimizer(recipe, total_steps),
+            _optimizers(values, model.phases(), total_steps),
             seed=values.seed,
             accumulate=values.accumulate,
             steps_per_execution=min(values.steps_per_execution, total_steps),
@@ -83,8 +83,9 @@ def train(
     figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
     if quality and quality.extract:
         figures.append(f"val_{quality.extract.figure}")
-    if values.monitor not in figures:
-        raise unknown("train.monitor", values.monitor, figures)
+    monitor = values.monitor or model.monitor
+    if monitor is not None and monitor not in figures:
+        raise unknown("train.monitor", monitor, figures)
     _show(
         quiet,
         f"{recipe.name}: {model.count_params():,} parameters, "
@@ -175,21 +176,43 @@ def _segments(start: int, steps_per_epoch: int, total_steps: int):
             start = end
 
 
-def _optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
-    values = recipe.train
-    spec = values.optimizer
+def _optimizers(values: Train, phases: list[models.Phase], steps: int) -> dict:
+    """Phase -> optimizer; one that repeats has more updates to schedule."""
+    names = [phase.name for phase in phases]
+
+    def of(phase, key):
+        value = getattr(values, key)
+        if not isinstance(value, dict) or "name" in value:
+            return value
+        if set(value) != set(names):
+            found, wanted = ", ".join(value), ", ".join(names)
+            raise InputError(f"train.{key} is for {found}: give it for {wanted}")
+        return value[phase.name]
+
+    return {
+        phase.name: _optimizer(
+            values,
+            of(phase, "optimizer"),
+            of(phase, "learning_rate"),
+            steps * phase.repeats,
+            values.warmup_steps * phase.repeats,
+        )
+        for phase in phases
+    }
+
+
+def _optimizer(values: Train, spec, rate: float, steps: int, warmup: int):
     spec = {"name": spec} if isinstance(spec, str) else dict(spec)
-    rate = values.learning_rate
-    if values.schedule == "cosine" or values.warmup_steps:
+    if values.schedule == "cosine" or warmup:
         rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if values.warmup_steps else rate,
-            decay_steps=max(1, total_steps - values.warmup_steps),
+            initial_learning_rate=0.0 if warmup else rate,
+            decay_steps=max(1, steps - warmup),
             alpha=0.0 if values.schedule == "cosine" else 1.0,
-            warmup_target=rate if values.warmup_steps else None,
-            warmup_steps=values.warmup_steps,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
         )
     try:
-        kind = type(keras.optimizers.get(spec.pop("name", "adam")))
+        kind = type(keras.optimizers.get(spec.pop("name")))
         return kind(learning_rate=rate, global_clipnorm=values.clip_norm, **spec)
     except (ValueError, TypeError) as error:
         raise InputError(f"train.optimizer: {str(error).splitlines()[0]}") from error
@@ -212,12 +235,13 @@ def _same_run(recipe: Recipe, out: Path) -> None:
 
 def _copy_weights(source: models.Model, target: models.Model) -> None:
     """Start `target` (and its averages) from the averaged weights of `source`."""
-    theirs, ours = source.baked().trainable_variables, target.trainable_variables
+    theirs, ours = source.baked().network_variables, target.network_variables
     if [v.shape for v in theirs] != [v.shape for v in ours]:
         raise InputError("--init is a model of another shape than the recipe's")
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
-    for average, value in zip(target.averages, ours, strict=False):  # may be none
+    pairs = zip(target.averages, target.averaged_variables, strict=False)  # or none
+    for average, value in pairs:
         average.assign(value)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerasgen import networks
 from kerasgen.errors import InputError
 from kerasgen.networks.flow import CouplingFlow
+from kerasgen.networks.normalization import SpectralNormalization, batch_normalization
 
 
 @pytest.mark.parametrize("name", ["dense", "residual"])
@@ -17,6 +18,104 @@ def test_shapes(name, shape):
     decoder = networks.build("decoder", name, inputs=6, output_shape=shape)
     assert encoder(np.zeros((2, *shape))).shape == (2, 6)
     assert decoder(np.zeros((2, 6))).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("name", ["dense", "dcgan", "sngan"])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (30, 20, 3)])
+def test_adversarial_shapes(name, shape):
+    values = {} if name == "dense" else {"conditional": True}
+    spec = {"name": name, "widths": [8, 6]}
+    generator = networks.build("generator", spec | values, inputs=6, output_shape=shape)
+    discriminator = networks.build("discriminator", spec, input_shape=shape, outputs=4)
+    assert generator(np.zeros((2, 6))).shape == (2, *shape)
+    assert discriminator(np.zeros((2, *shape))).shape == (2, 4)
+
+
+def layer_shapes(network, kinds):
+    return [layer.output.shape[1:] for layer in network.layers if type(layer) in kinds]
+
+
+def test_dcgan_has_the_layers_of_its_paper():
+    kinds = (keras.layers.Reshape, keras.layers.Conv2DTranspose, keras.layers.Conv2D)
+    generator = networks.build(
+        "generator", "dcgan", inputs=100, output_shape=(28, 28, 1)
+    )
+    expected = [(7, 7, 256), (7, 7, 128), (14, 14, 64), (28, 28, 1)]
+    assert layer_shapes(generator, kinds) == expected
+    discriminator = networks.build(
+        "discriminator", "dcgan", input_shape=(28, 28, 1), outputs=1
+    )
+    assert layer_shapes(discriminator, kinds) == [(14, 14, 64), (7, 7, 128)]
+    for size, widths in ((32, [256, 128, 64]), (64, [512, 256, 128, 64])):
+        spec = {"name": "dcgan", "widths": widths}
+        shape = (size, size, 3)
+        generator = networks.build("generator", spec, inputs=9, output_shape=shape)
+        found = layer_shapes(generator, kinds)
+        assert found[0] == (8, 8, widths[0]) and found[-1] == shape
+
+
+def test_sngan_has_the_blocks_of_its_table():
+    """Table 4: 4·4·256, three doublings to 32; four blocks, of which two halve."""
+    add = (keras.layers.Add,)
+    generator = networks.build(
+        "generator", "sngan", inputs=128, output_shape=(32, 32, 3)
+    )
+    assert layer_shapes(generator, add) == [(n, n, 256) for n in (8, 16, 32)]
+    discriminator = networks.build(
+        "discriminator", "sngan", input_shape=(32, 32, 3), outputs=1
+    )
+    assert layer_shapes(discriminator, add) == [(n, n, 128) for n in (16, 8, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    "layer", [keras.layers.Dense(3), keras.layers.Conv2D(3, 3, padding="same")]
+)
+def test_spectral_normalization_divides_by_the_largest_singular_value(layer):
+    keras.utils.set_random_seed(0)
+    shape = (5,) if isinstance(layer, keras.layers.Dense) else (4, 4, 2)
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    normalized = SpectralNormalization(layer)
+    for _ in range(100):
+        normalized(x, training=True)
+    bias = np.float32([0.5, -1.0, 2.0])
+    kernel = layer.kernel.numpy()
+    sigma = np.linalg.svd(kernel.reshape(-1, 3), compute_uv=False)[0]
+    layer.bias.assign(bias)
+    plain = np.asarray(layer(x)) - bias
+    before = normalized.u.numpy()
+    np.testing.assert_allclose(
+        normalized(x), plain / sigma + bias, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(normalized.u, before)  # moves in training only
+
+
+def test_spectral_normalization_has_the_papers_gradient():
+    """Eq. 12: no gradient along W itself, as W / sigma(W) does not change with it."""
+    keras.utils.set_random_seed(0)
+    normalized = SpectralNormalization(keras.layers.Dense(3, use_bias=False))
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    for _ in range(100):
+        normalized(x, training=True)
+    kernel = normalized.layer.kernel
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(normalized(x) ** 2)
+    gradient = tape.gradient(loss, kernel.value).numpy()
+    along = np.sum(gradient * kernel.numpy())
+    assert abs(along) < 1e-3 * np.linalg.norm(gradient) * np.linalg.norm(kernel)
+
+
+def test_conditional_batch_normalization_begins_as_the_plain_one():
+    x, condition = keras.Input((4, 4, 3)), keras.Input((2,))
+    network = keras.Model([x, condition], batch_normalization(x, condition))
+    rows = np.random.default_rng(0).normal(2.0, 3.0, (40, 4, 4, 3)).astype("float32")
+    labels = np.eye(2, dtype="float32")[np.arange(40) % 2]
+    found = network([rows, labels], training=True).numpy()
+    assert abs(found.mean()) < 1e-4 and found.std() == pytest.approx(1.0, abs=1e-3)
+    for kernel in network.trainable_variables:
+        kernel.assign(np.array([[0.0] * 3, [2.0] * 3]))
+    changed = network([rows, labels], training=True).numpy()
+    np.testing.assert_allclose(changed[::2], found[::2], atol=1e-5)
+    np.testing.assert_allclose(changed[1::2], 3.0 * found[1::2] + 2.0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

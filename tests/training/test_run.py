@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasgen import recipe, zoo
+from kerasgen import models, recipe, zoo
 from kerasgen.cli import main
-from kerasgen.errors import RunError
+from kerasgen.errors import InputError, RunError
 from kerasgen.training import loop
 
 TOOLS = Path(__file__).parents[2] / "tools"
+GAN = str(Path(__file__).parents[1] / "contract" / "gan_digits.yaml")
 COMMAND = [sys.executable, "-m", "kerasgen", "train", "vae_digits"]
 
 
@@ -133,3 +134,52 @@ def test_compare_weights_tells_differences(tmp_path, digits_run):
     assert compare(digits_run, digits_run) == 0
     assert compare(digits_run, other) == 1
     assert compare(digits_run, tmp_path / "none.keras") == 2
+
+
+def test_phases_have_optimizers_and_schedules_of_their_own():
+    """The critic takes two updates a step, so its schedule is twice as long."""
+    settings = {
+        "train.optimizer": {"discriminator": "rmsprop", "generator": {"name": "adam"}},
+        "train.learning_rate": {"discriminator": 4e-4, "generator": 1e-4},
+        "train.schedule": "cosine",
+        "model.critic_repeats": 2,
+        "model.generator": "dense",
+        "model.discriminator": "dense",
+    }
+    values = recipe.read(GAN, settings)
+    model = models.create(values, {"image_shape": (8, 8, 1)})
+    optimizers = loop._optimizers(values.train, model.phases(), 100)
+    for name, kind, rate, steps in (
+        ("discriminator", "RMSprop", 4e-4, 200),
+        ("generator", "Adam", 1e-4, 100),
+    ):
+        assert type(optimizers[name]).__name__ == kind
+        schedule = optimizers[name]._learning_rate
+        assert float(schedule(0)) == pytest.approx(rate)
+        assert float(schedule(steps // 2)) == pytest.approx(rate / 2, rel=1e-3)
+        assert float(schedule(steps)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("learning_rate", {"critic": 1e-4}), ("optimizer", {"generator": "adam"})],
+)
+def test_every_phase_needs_its_value(key, value):
+    values = recipe.read(GAN, {f"train.{key}": value})
+    model = models.create(values, {"image_shape": (8, 8, 1)})
+    message = f"train.{key} is for .*: give it for discriminator, generator"
+    with pytest.raises(InputError, match=message):
+        loop._optimizers(values.train, model.phases(), 100)
+
+
+def test_without_a_figure_to_watch_the_last_epoch_is_kept(tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ["train", GAN, "--out", str(out), "--set", "model.augment={}"]
+    arguments += ["--set", "model.generator=dense", "--set", "model.penalty=none"]
+    arguments += ["--set", "model.discriminator=dense"]
+    assert main([*arguments, "--epochs", "2"]) == 0
+    assert "discriminator_loss" in capsys.readouterr().out
+    assert compare(out / "best.keras", out / "model.keras") == 0
+    arguments[3] = str(tmp_path / "other")
+    assert main([*arguments, "--set", "train.monitor=val_loss"]) == 2
+    assert "unknown train.monitor 'val_loss'" in capsys.readouterr().err

@@ -10,6 +10,6 @@ if keras.backend.backend() != "tensorflow":
         "set KERAS_BACKEND=tensorflow"
     )
 
-from kerasgen.models.trainers.tensorflow import Trainer  # noqa: E402
+from kerasgen.models.trainers.tensorflow import Trainer, input_gradients  # noqa: E402
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "input_gradients"]

@@ -225,8 +225,23 @@ class Trainer:
             return
         t = tf.cast(self.step.value, tf.float32)
         rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
-        for weight, mean in zip(self.trainable_variables, self.averages, strict=True):
+        for weight, mean in zip(self.averaged_variables, self.averages, strict=True):
             mean.assign(mean + tf.cast(rate, mean.dtype) * (weight - mean))
+
+
+def input_gradients(function, inputs):
+    """d function(inputs)[i] / d inputs[i] for every row i, to be differentiated again.
+
+    Args:
+        function: `(batch, …)` -> `(batch,)`, in which rows don't see each other.
+        inputs: float tensor `(batch, …)`.
+    Returns:
+        A tensor of the shape of `inputs`.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = function(inputs)
+    return tape.gradient(outputs, inputs)
 
 
 def _parts(batch, weight, rows, count: int):
