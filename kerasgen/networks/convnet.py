@@ -90,7 +90,7 @@ def convolutional_classifier(
     Args:
         widths: channels at the input's resolution, at 1/2 of it, …
     """
-    _check(widths, 1)
+    check_widths(widths)
 
     def convolution(x, width, size, strides=1):
         x = layers.Conv2D(width, size, strides, padding="same", use_bias=False)(x)

@@ -39,7 +39,7 @@ def test_bundled_classifiers_know_their_classes(name, least):
 
 def test_a_users_classifier_is_an_extractor(tmp_path, digits):
     out = tmp_path / "run"
-    recipe = "tests/contract/toy_classifier.yaml"
+    recipe = "tests/contract/image_classifier_contract.yaml"
     assert main(["train", recipe, "--out", str(out), "--steps", "2", "--quiet"]) == 0
     shutil.copy(out / "model.keras", tmp_path / "mine.keras")
     hashes = set()

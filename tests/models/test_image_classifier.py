@@ -110,7 +110,7 @@ def test_labels_are_needed_to_train(small_images):
 
 def test_accuracy_and_calibration_are_figures(tmp_path, capsys):
     out = tmp_path / "run"
-    recipe = "tests/contract/toy_classifier.yaml"
+    recipe = "tests/contract/image_classifier_contract.yaml"
     assert main(["train", recipe, "--out", str(out), "--steps", "30", "--quiet"]) == 0
     assert main(["evaluate", str(out), "--quiet"]) == 0
     printed = capsys.readouterr().out

@@ -18,7 +18,7 @@ from kerasgen.errors import InputError, RunError
 from kerasgen.training import loop
 
 TOOLS = Path(__file__).parents[2] / "tools"
-GAN = str(Path(__file__).parents[1] / "contract" / "gan_digits.yaml")
+GAN = str(Path(__file__).parents[1] / "contract" / "gan_contract.yaml")
 COMMAND = [sys.executable, "-m", "kerasgen", "train", "vae_digits"]
 
 
