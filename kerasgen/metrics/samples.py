@@ -53,9 +53,13 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
         note = "of the class that was asked for, each equally often; "
         note += f"{np.mean(test_classes == real.y):.4g} of test images"
         found["label_agreement"] = (np.mean(fake_classes == asked), "fraction", note)
-    by = "as many samples; {}; " + extract.about
     return {
-        name.replace("frechet", extract.figure): (value, unit, n, by.format(note))
+        name.replace("frechet", extract.figure): (
+            value,
+            unit,
+            n,
+            f"as many samples; {note}; {extract.about}",
+        )
         for name, (value, unit, note) in found.items()
     }
 
