@@ -86,12 +86,13 @@ def _compared(real, fake, known) -> dict:
     `known` are as many training images, in place of samples: what perfect ones give.
     """
     found, floors = (_measured(real, other) for other in (fake, known))
-    floor, *rest = floors["frechet"]
+    floor, unit, _ = floors["frechet"]
     named = {
         name: (value, unit, f"{note}; training images give {floors[name][0]:.4g}")
         for name, (value, unit, note) in found.items()
     }
-    return named | {"frechet_floor": (floor, *rest)}
+    alike = "training images in place of samples"
+    return named | {"frechet_floor": (floor, unit, alike)}
 
 
 def _measured(real, fake) -> dict:
