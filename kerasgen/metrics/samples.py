@@ -53,9 +53,13 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
         note = "of the class that was asked for, each equally often; "
         note += f"{np.mean(test_classes == real.y):.4g} of test images"
         found["label_agreement"] = (np.mean(fake_classes == asked), "fraction", note)
-    by = "as many samples; {}; " + extract.about
     return {
-        name.replace("frechet", extract.figure): (value, unit, n, by.format(note))
+        name.replace("frechet", extract.figure): (
+            value,
+            unit,
+            n,
+            f"as many samples; {note}; {extract.about}",
+        )
         for name, (value, unit, note) in found.items()
     }
 
@@ -82,12 +86,13 @@ def _compared(real, fake, known) -> dict:
     `known` are as many training images, in place of samples: what perfect ones give.
     """
     found, floors = (_measured(real, other) for other in (fake, known))
-    floor, *rest = floors["frechet"]
+    floor, unit, _ = floors["frechet"]
     named = {
         name: (value, unit, f"{note}; training images give {floors[name][0]:.4g}")
         for name, (value, unit, note) in found.items()
     }
-    return named | {"frechet_floor": (floor, *rest)}
+    alike = "training images in place of samples"
+    return named | {"frechet_floor": (floor, unit, alike)}
 
 
 def _measured(real, fake) -> dict:

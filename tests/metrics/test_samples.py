@@ -40,7 +40,12 @@ class Drawer:
 def classifier(tmp_path_factory):
     """A classifier of digits that is good enough to judge."""
     out = tmp_path_factory.mktemp("classifier") / "run"
-    arguments = ["train", "tests/contract/image_classifier_contract.yaml", "--out", str(out)]
+    arguments = [
+        "train",
+        "tests/contract/image_classifier_contract.yaml",
+        "--out",
+        str(out),
+    ]
     arguments += ["--steps", "300", "--set", "train.learning_rate=1e-2", "--quiet"]
     assert main([*arguments, "--set", "model.augment={}"]) == 0
     return str(out)

@@ -118,6 +118,17 @@ def test_conditional_batch_normalization_begins_as_the_plain_one():
     np.testing.assert_allclose(changed[1::2], 3.0 * found[1::2] + 2.0, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (30, 20, 3)])
+def test_classifiers_give_features(shape):
+    build = lambda spec: networks.build(  # noqa: E731
+        "classifier", spec, input_shape=shape, outputs=6
+    )
+    network = build({"name": "convolutional", "widths": [4, 8]})
+    features = network(np.random.default_rng(0).uniform(size=(3, *shape)))
+    assert features.shape == (3, 6) and np.ptp(features, axis=0).min() > 0
+    assert build(network) is network  # a user's own fits, too
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

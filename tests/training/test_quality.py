@@ -18,7 +18,12 @@ from kerasgen.training.quality import Quality, collapse
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     out = tmp_path_factory.mktemp("classifier") / "run"
-    arguments = ["train", "tests/contract/image_classifier_contract.yaml", "--out", str(out)]
+    arguments = [
+        "train",
+        "tests/contract/image_classifier_contract.yaml",
+        "--out",
+        str(out),
+    ]
     assert main([*arguments, "--steps", "60", "--quiet"]) == 0
     return str(out)
 
