@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kerasgen.errors import InputError, RunError, unknown
 from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import FORMATS, PRECISIONS, STRATEGIES
+from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
@@ -112,6 +112,10 @@ def _evaluate(options):
     if options.samples is not None and options.samples < 1:
         raise InputError(f"--samples must be at least 1, not {options.samples}")
     target = None if options.json is None else _out_file(options.json, (".json",))
+    only = options.only.split(",")
+    for name in only:
+        if name not in EVALUATIONS:
+            raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
     from kerasgen.training.checkpoint import atomic
@@ -130,6 +134,7 @@ def _evaluate(options):
         serve,
         options.samples,
         lambda steps, title, total: _progress(steps, title, options.quiet, total),
+        only,
     )
     for axis, figures in metrics.by_axis(content["figures"]).items():
         if axis:
@@ -142,9 +147,20 @@ def _evaluate(options):
         whole = options.samples is None and options.split == "test"
         if whole and options.runtime == "keras":
             target = place.folder / "metrics.json"
+            content = _merged(target, content, place.keras)
     if target is not None:
         with atomic(target) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _merged(path: Path, content: dict, model: Path) -> dict:
+    """`content`, with the figures in `path` that were measured in the same way."""
+    if not path.exists() or path.stat().st_mtime_ns < model.stat().st_mtime_ns:
+        return content
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if any(before[key] != content[key] for key in ("seed", "versions")):
+        return content
+    return content | {"figures": before["figures"] | content["figures"]}
 
 
 def _export(options):
@@ -290,6 +306,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", choices=("test", "validation"), default="test")
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--json", metavar="FILE")
+    add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")
     _add_set(add, "how it is measured, as in --set evaluate.features=mnist")
 
     add = command(_export, "write a model for other runtimes, and verify it")

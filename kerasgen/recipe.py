@@ -18,6 +18,7 @@ from kerasgen.errors import InputError, unknown
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
 FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
+EVALUATIONS = ("samples", "reconstruction", "likelihood", "classification")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")

@@ -1,5 +1,7 @@
 """The command line: bad input gets one line and exit status 2, and leaves nothing."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -128,3 +130,18 @@ def test_module_and_usage():
     assert helped.returncode == 0 and "COMMAND" in helped.stdout
     wrong = subprocess.run([*command, "trian"], capture_output=True, text=True)
     assert wrong.returncode == 2
+
+
+def test_some_figures_are_measured_again(digits_run, tmp_path, capsys):
+    run = shutil.copytree(digits_run, tmp_path / "run")
+    before = json.loads((run / "metrics.json").read_text())["figures"]
+    assert main(["evaluate", str(run), "--only", "reconstruction"]) == 0
+    assert "nll" not in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["figures"] == before
+    (run / "best.keras").touch()  # another model, for all one can tell
+    assert main(["evaluate", str(run), "--only", "reconstruction", "--quiet"]) == 0
+    found = json.loads((run / "metrics.json").read_text())["figures"]
+    assert set(found) == {"reconstruction_error"} < set(before)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--only", "reconstructio"]) == 2
+    assert "did you mean reconstruction" in capsys.readouterr().err

@@ -1,17 +1,17 @@
 """Metrics: how good a model is, in the figures that papers use.
 
-An evaluation is a module with `SIGNATURE`, the name of the signature that it judges,
+An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`, with `SIGNATURE`, the name of the signature that it judges,
 and `figures(model, serve, split, training, recipe, progress)`. Every model that serves
 the signature is evaluated by it.
 """
 
+import importlib
+from collections.abc import Sequence
+
 from kerasgen.data import Data
 from kerasgen.export.manifest import versions
-from kerasgen.metrics import classification, likelihood, reconstruction, samples
 from kerasgen.models.base import Model
-from kerasgen.recipe import Recipe
-
-EVALUATIONS = (samples, reconstruction, likelihood, classification)
+from kerasgen.recipe import EVALUATIONS, Recipe
 
 # The axes that samples are judged on.
 AXES = {
@@ -49,6 +49,7 @@ def evaluate(
     serve=None,
     limit: int | None = None,
     progress=None,
+    only: Sequence[str] = EVALUATIONS,
 ) -> dict:
     """All figures of a model.
 
@@ -61,13 +62,15 @@ def evaluate(
             own, else another runtime.
         limit: use the first `limit` examples only, and as many samples.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
+        only: names of evaluations.
     Returns:
         The content of metrics.json.
     """
     split = data[split_name].take(slice(limit))
     serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
     found = {}
-    for evaluation in EVALUATIONS:
+    for name in only:
+        evaluation = importlib.import_module(f"kerasgen.metrics.{name}")
         if evaluation.SIGNATURE in model.signatures():
             results = evaluation.figures(
                 model, serve, split, data["train"], recipe, progress
