@@ -1,8 +1,8 @@
 """Metrics: how good a model is, in the figures that papers use.
 
-An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`, with `SIGNATURE`, the name of the signature that it judges,
-and `figures(model, serve, split, training, recipe, progress)`. Every model that serves
-the signature is evaluated by it.
+An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`, with
+`SIGNATURE`, the name of the signature that it judges, and `figures(model, serve, split,
+training, recipe, progress)`. Every model that serves the signature is evaluated by it.
 """
 
 import importlib
