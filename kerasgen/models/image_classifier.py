@@ -5,13 +5,7 @@ from keras import layers, ops
 
 from kerasgen import networks
 from kerasgen import signature as s
-from kerasgen.errors import (
-    InputError,
-    require,
-    require_at_least,
-    require_positive,
-    unknown,
-)
+from kerasgen.errors import InputError, require, require_positive, unknown
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.images import (
     image_batch,
@@ -64,7 +58,9 @@ class ImageClassifier(Model):
         for key in self.augment:
             if key not in AUGMENTATIONS:
                 raise unknown("key of augment", key, AUGMENTATIONS)
-        require_at_least(0, **{"augment.shift": self.augment["shift"]})
+        shift = self.augment["shift"]
+        whole = isinstance(shift, int) and shift >= 0
+        require(whole, "augment.shift", "a whole number of at least 0", shift)
         self.network = networks.build(
             "classifier",
             network,

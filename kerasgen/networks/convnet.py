@@ -81,7 +81,7 @@ def check_widths(widths):
 
 
 def convolutional_classifier(
-    input_shape, outputs: int, widths=(24, 48), activation="relu"
+    input_shape, outputs: int, widths=(24, 48), momentum=0.9, activation="relu"
 ) -> keras.Model:
     """Convolutions with batch normalisation; each of `widths` halves the resolution.
 
@@ -89,12 +89,13 @@ def convolutional_classifier(
 
     Args:
         widths: channels at the input's resolution, at 1/2 of it, …
+        momentum: of the statistics that batch normalisation keeps for inference.
     """
     check_widths(widths)
 
     def convolution(x, width, size, strides=1):
         x = layers.Conv2D(width, size, strides, padding="same", use_bias=False)(x)
-        return layers.Activation(activation)(_batch_normalization(x))
+        return layers.Activation(activation)(_batch_normalization(x, momentum))
 
     inputs = x = layers.Input(tuple(input_shape))
     for width in widths:
@@ -104,11 +105,10 @@ def convolutional_classifier(
     return keras.Model(inputs, x, name="classifier")
 
 
-def _batch_normalization(x):
+def _batch_normalization(x, momentum):
     """Over the global batch: JAX sees all of it, TensorFlow must be told to."""
     everywhere = {"synchronized": keras.backend.backend() == "tensorflow"}
-    # Keras's own momentum, 0.99, would keep the first statistics for hundreds of steps.
-    return layers.BatchNormalization(momentum=0.9, **everywhere)(x)
+    return layers.BatchNormalization(momentum=momentum, **everywhere)(x)
 
 
 def _residual(x, width, activation):

@@ -115,7 +115,7 @@ def collapse(figures: dict[str, float]) -> str:
         "the diversity of real images": figures["val_diversity"],
         "their classes": figures.get("val_classes", 1.0),
     }
-    low = [f"{share:.0%} of {what}" for what, share in shares.items() if share < LEAST]
+    low = [f"{share:.0%} of {what}" for what, share in shares.items() if share <= LEAST]
     if not low:
         return ""
     return (

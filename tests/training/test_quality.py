@@ -128,8 +128,9 @@ def test_a_conditional_models_classes_are_looked_into(digits):
 
 
 def test_collapse_says_what_is_missing():
-    assert collapse({"val_diversity": 0.6, "val_classes": 0.5}) == ""
+    assert collapse({"val_diversity": 0.6, "val_classes": 0.6}) == ""
     assert "3% of the diversity" in collapse({"val_diversity": 0.03})
+    assert "50% of their classes" in collapse({"val_diversity": 1, "val_classes": 0.5})
     both = collapse({"val_diversity": 0.3, "val_classes": 0.1})
     assert "30% of the diversity of real images and 10% of their classes" in both
     assert "train.learning_rate" in both
