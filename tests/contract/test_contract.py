@@ -117,8 +117,9 @@ def test_two_replicas_are_one_device(tiny, two_replicas):
     def weights():
         keras.utils.set_random_seed(0)
         model = models.create(tiny, {"image_shape": source["train"].x.shape[1:]})
-        # A larger epsilon: Adam turns rounding of tiny gradients into whole steps
-        model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-4, global_clipnorm=1.0))
+        # A larger epsilon: Adam turns rounding of tiny gradients into whole steps, and
+        # clipped gradients of millions of weights are all tiny.
+        model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-2, global_clipnorm=1.0))
         for batch in batches:
             model.fit(*batch, batch_size=16, shuffle=False, verbose=0)
         return [v.numpy() for v in model.variables]
