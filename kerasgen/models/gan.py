@@ -180,15 +180,12 @@ class GAN(GenerativeModel):
         and may have nothing left to teach.
         """
         label = batch.get("label")
-        strengths = self.augment if training else {}
-        real = self.inward(batch["images"])
-        fake = self.synthesize(noise.normal((self.latent_dim,)), label, training)
-        real = augmentation.augment(real, noise, strengths)
-        fake = augmentation.augment(fake, noise, strengths)
 
         def score(images):
             return self.scores(images, label, training)
 
+        real = self.seen(self.inward(batch["images"]), noise, training)
+        fake = self.drawn(label, noise, training)
         real_score, fake_score = score(real), score(fake)
         loss = self.adversarial.real(real_score) + self.adversarial.fake(fake_score)
         penalty = self.penalty(score, real, fake, noise)
@@ -203,10 +200,17 @@ class GAN(GenerativeModel):
     def generator_losses(self, batch, noise, training):
         """How little the discriminator takes generated images for real."""
         label = batch.get("label")
-        fake = self.synthesize(noise.normal((self.latent_dim,)), label, training)
-        fake = augmentation.augment(fake, noise, self.augment if training else {})
-        score = self.scores(fake, label, training)
+        score = self.scores(self.drawn(label, noise, training), label, training)
         return {"generator_loss": self.adversarial.generator(score)}
+
+    def drawn(self, label, noise, training):
+        """Generated images as the discriminator sees them."""
+        latents = noise.normal((self.latent_dim,))
+        return self.seen(self.synthesize(latents, label, training), noise, training)
+
+    def seen(self, images, noise, training):
+        """Images augmented, in training."""
+        return augmentation.augment(images, noise, self.augment if training else {})
 
     def synthesize(self, latents, label=None, training=False):
         """G(z, y): latents `(B, L)` -> images in the range of `output`."""
