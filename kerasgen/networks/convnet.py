@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from kerasgen.errors import InputError, require_positive
+from kerasgen.networks.normalization import batch_normalization
 
 
 def residual_encoder(
@@ -95,7 +96,7 @@ def convolutional_classifier(
 
     def convolution(x, width, size, strides=1):
         x = layers.Conv2D(width, size, strides, padding="same", use_bias=False)(x)
-        return layers.Activation(activation)(_batch_normalization(x, momentum))
+        return layers.Activation(activation)(batch_normalization(x, momentum=momentum))
 
     inputs = x = layers.Input(tuple(input_shape))
     for width in widths:
@@ -103,12 +104,6 @@ def convolutional_classifier(
     x = convolution(x, outputs, 3)
     x = layers.GlobalAveragePooling2D(dtype="float32")(x)
     return keras.Model(inputs, x, name="classifier")
-
-
-def _batch_normalization(x, momentum):
-    """Over the global batch: JAX sees all of it, TensorFlow must be told to."""
-    everywhere = {"synchronized": keras.backend.backend() == "tensorflow"}
-    return layers.BatchNormalization(momentum=momentum, **everywhere)(x)
 
 
 def _residual(x, width, activation):

@@ -50,7 +50,7 @@ def spectral(layer, on: bool = True):
     return SpectralNormalization(layer) if on else layer
 
 
-def batch_normalization(x, condition=None):
+def batch_normalization(x, condition=None, momentum=0.99):
     """Batch normalisation of x over all replicas.
 
     Args:
@@ -59,9 +59,12 @@ def batch_normalization(x, condition=None):
             with 1 and 0; None for gain and bias of their own. On a vector of latents
             this is self-modulation (Chen et al., 2019), on labels the conditional
             batch normalisation of Miyato & Koyama (2018).
+        momentum: of the statistics that are kept for inference.
     """
     own = condition is None
-    x = layers.BatchNormalization(center=own, scale=own, synchronized=True)(x)
+    # JAX sees the whole batch, TensorFlow must be told to.
+    everywhere = {"synchronized": keras.backend.backend() == "tensorflow"}
+    x = layers.BatchNormalization(-1, momentum, center=own, scale=own, **everywhere)(x)
     if own:
         return x
     shape = (1,) * (len(x.shape) - 2) + (x.shape[-1],)
