@@ -124,7 +124,7 @@ def vae_fit() -> Iterator[Case]:
         return tf.cast(tf.random.uniform(tf.shape(image)) < image, tf.float32), label
 
     examples = tfds.load("mnist", split="train", as_supervised=True, shuffle_files=True)
-    batches = examples.shuffle(10_000).map(binarized, tf.data.AUTOTUNE)
+    batches = examples.shuffle(10_000).map(binarized)
     batches = batches.batch(128, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
     def peer():

@@ -72,6 +72,11 @@ class ImageClassifier(Model):
         self.logits.build((None, feature_dim))
         self.build()
 
+    @property
+    def averaged_variables(self):  # the statistics of batch normalisation too
+        variables = [*self.network.variables, *self.logits.variables]
+        return [v for v in variables if "float" in v.dtype]
+
     def preprocess(self, x, y=None):
         """Raw images and labels -> {"images"[, "label"]}."""
         return image_batch(x, self.image_shape, y, 0 if y is None else self.classes)
