@@ -155,7 +155,7 @@ def _evaluate(options):
 
 def _merged(path: Path, content: dict, model: Path) -> dict:
     """`content`, with the figures in `path` that were measured in the same way."""
-    if not path.exists() or path.stat().st_mtime_ns < model.stat().st_mtime_ns:
+    if not path.exists() or path.stat().st_mtime_ns <= model.stat().st_mtime_ns:
         return content
     before = json.loads(path.read_text(encoding="utf-8"))
     if any(before[key] != content[key] for key in ("seed", "versions")):

@@ -63,8 +63,8 @@ def test_a_killed_run_measures_the_same(classifier, run, tmp_path, monkeypatch):
     """Stopped in the middle of the fourth epoch."""
     save = checkpoint.save
 
-    def save_and_die(path, model, progress):
-        save(path, model, progress)
+    def save_and_die(path, model, progress, **options):
+        save(path, model, progress, **options)
         if int(model.step) >= 27 * 3 + 9:
             raise KeyboardInterrupt
 
