@@ -257,7 +257,9 @@ class GenerativeModel(Model):
         return np.concatenate([part[signature.outputs[0]] for part in outputs])
 
     def preview(self, examples, n):
-        return self.generate(n)
+        """n samples, of all classes in turn where the model has classes."""
+        classes = getattr(self, "classes", 0)
+        return self.generate(n, label=np.arange(n) % classes if classes else None)
 
 
 def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> dict:

@@ -241,12 +241,6 @@ class VAE(GenerativeModel):
             "traversal": self.traverse(examples[:1]),
         }
 
-    def preview(self, examples, n):
-        return self.generate(n, label=self._some_labels(n))
-
-    def _some_labels(self, n):
-        return np.arange(n) % self.classes if self.classes else None
-
     def interpolate(self, seed: int, other: int, n: int) -> np.ndarray:
         """n images on the straight line between two draws of noise, `(n, …)`."""
         ends = [Noise(np.array([i])).normal((self.latent_dim,)) for i in (seed, other)]

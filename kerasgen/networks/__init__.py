@@ -3,7 +3,9 @@
 A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Roles:
 
 - encoder: `(batch, *input_shape)` -> `(batch, outputs)`;
-- decoder: `(batch, inputs)` -> `(batch, *output_shape)`.
+- decoder: `(batch, inputs)` -> `(batch, *output_shape)`;
+- denoiser: (noisy images `(batch, *image_shape)`, time `(batch,)`[, one-hot label
+  `(batch, classes)`]) -> `(batch, *image_shape)`.
 """
 
 import inspect
@@ -12,14 +14,24 @@ import keras
 
 from kerasgen.errors import InputError, unknown
 
+# role -> what rows a network takes and gives, for the shapes that its model prescribes
+SHAPES = {
+    "encoder": lambda input_shape, outputs: (tuple(input_shape), (outputs,)),
+    "decoder": lambda inputs, output_shape: ((inputs,), tuple(output_shape)),
+    "denoiser": lambda image_shape, classes: (
+        (image_shape, (), (classes,)) if classes else (image_shape, ()),
+        image_shape,
+    ),
+}
+
 
 def builders(role: str) -> dict:
     """Name -> builder, of every network with that role."""
-    from kerasgen.networks import convnet, mlp
+    from kerasgen.networks import convnet, mlp, unet
 
     return {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet)
+        for module in (mlp, convnet, unet)
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }
@@ -29,7 +41,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
     """The network that `network` stands for.
 
     Args:
-        role: "encoder" or "decoder".
+        role: "encoder", "decoder" or "denoiser".
         network: a `keras.Model`, which is checked and taken as it is; the name of a
             builder; or a dict of its name and values (`{"name": "dense", "widths":
             [200, 200]}`).
@@ -59,18 +71,13 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
 
 def _fitting(role, network, **fixed):
     """The user's own network, after a look at its shapes."""
-    if role == "encoder":
-        given, wanted = tuple(fixed["input_shape"]), (fixed["outputs"],)
-    else:
-        given, wanted = (fixed["inputs"],), tuple(fixed["output_shape"])
+    given, wanted = SHAPES[role](**fixed)
     try:
-        found = tuple(network.compute_output_shape((None, *given)))[1:]
+        found = network(keras.tree.map_shape_structure(keras.Input, given)).shape[1:]
     except Exception as error:
         raise InputError(f"the {role} does not take rows of shape {given}") from error
     if found != wanted:
         raise InputError(
             f"the {role} must turn rows of shape {given} into {wanted}, not {found}"
         )
-    if not network.built:
-        network(keras.ops.zeros((1, *given)))
     return network
