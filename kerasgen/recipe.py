@@ -65,6 +65,7 @@ class Evaluate:
     batch_size: int = 100
     nll_samples: int = 5000  # importance samples of the figure `nll`
     nll_every: int = 1  # `nll` is over every n-th test example
+    bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
 
 
 @dataclasses.dataclass

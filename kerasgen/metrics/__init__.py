@@ -7,11 +7,11 @@ evaluated by it.
 
 from kerasgen.data import Split
 from kerasgen.export.manifest import versions
-from kerasgen.metrics import likelihood, reconstruction
+from kerasgen.metrics import bound, likelihood, reconstruction
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
-EVALUATIONS = (reconstruction, likelihood)
+EVALUATIONS = (reconstruction, likelihood, bound)
 
 
 def figure(value: float, unit: str, split: str, samples: int, protocol: str) -> dict:

@@ -231,6 +231,14 @@ class DDPM(GenerativeModel):
             "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
         } | restoration.signatures(self)
 
+    def facts(self):
+        name = self.sampler if isinstance(self.sampler, str) else dict(self.sampler)
+        return [
+            f"Sampler: {name}, {self.sampling_steps} steps, in the exported file; "
+            f"restorers: {self.restoration_steps} ancestral steps, of which `inpaint` "
+            f"takes each {self.resampling} times"
+        ]
+
     # Pictures.
 
     def pictures(self, examples=None):

@@ -144,8 +144,9 @@ def _attenuation(size: int, blur: float) -> np.ndarray:
 
 def _both_sides(rows, columns, images):
     """Matrices applied to the rows and columns of images."""
-    images = ops.einsum("hi,bijc->bhjc", _constant(rows), images)
-    return ops.einsum("wj,bhjc->bhwc", _constant(columns), images)
+    x = ops.transpose(images, (0, 3, 1, 2))
+    x = ops.matmul(ops.matmul(_constant(rows), x), _constant(columns.T))
+    return ops.transpose(x, (0, 2, 3, 1))
 
 
 def _null_space(model, project, seed):

@@ -101,11 +101,12 @@ def _inputs(image_shape, classes, width):
     inputs = [layers.Input(tuple(image_shape)), layers.Input(())]
     x = SinusoidalEmbedding(width // 4)(inputs[1])
     x = layers.Dense(width, activation="silu")(x)
-    x = layers.Dense(width)(x)
     if classes:
+        # Beside the time, not in a dense layer of its own: LiteRT would make that a
+        # look-up by label, which fails for -1.
         inputs.append(layers.Input((classes,)))
-        x = x + layers.Dense(width, use_bias=False)(inputs[2])
-    return tuple(inputs), x
+        x = layers.Concatenate()([x, inputs[2]])
+    return tuple(inputs), layers.Dense(width)(x)
 
 
 def _residual(x, time, width, dropout):
