@@ -29,9 +29,9 @@ class Levels(NamedTuple):
     sigma: np.ndarray  # (N + 1,), the last is 0
 
     @classmethod
-    def of(cls, alpha_bar: np.ndarray, steps: int) -> "Levels":
-        """`steps` of the levels of a schedule, evenly spaced in time."""
-        timesteps = spaced(len(alpha_bar), steps)
+    def of(cls, alpha_bar: np.ndarray, steps: int, spacing: str = "even") -> "Levels":
+        """`steps` of the levels of a schedule."""
+        timesteps = spaced(spacing, alpha_bar, steps)
         chosen = np.append(alpha_bar[timesteps], 1.0)
         return cls(timesteps, np.sqrt(chosen), np.sqrt(1.0 - chosen))
 
@@ -58,8 +58,9 @@ def _plan(timesteps, x, clean, noise=0.0, memory=0.0, kept_x=0.0, kept_clean=0.0
     return Plan(timesteps, *(np.broadcast_to(c, timesteps.shape) for c in columns))
 
 
-def ddpm(levels: Levels) -> Plan:
+def ddpm(alpha_bar: np.ndarray, steps: int, spacing: str = "even") -> Plan:
     """Ancestral sampling: x_s from q(x_s | x_t, x_0) (Ho et al., 2020, eq. 7)."""
+    levels = Levels.of(alpha_bar, steps, spacing)
     alpha_t, sigma_t, alpha_s, sigma_s = levels.steps
     alpha = alpha_t / alpha_s  # the square root of the paper's alpha_t
     beta = 1.0 - alpha**2
@@ -71,9 +72,12 @@ def ddpm(levels: Levels) -> Plan:
     )
 
 
-def ddim(levels: Levels, eta: float = 0.0) -> Plan:
+def ddim(
+    alpha_bar: np.ndarray, steps: int, spacing: str = "even", eta: float = 0.0
+) -> Plan:
     """Song et al. (2021), eq. 12 and 16: eta 0 has no noise, 1 is `ddpm`."""
     require(0 <= eta <= 1, "eta", "in [0, 1]", eta)
+    levels = Levels.of(alpha_bar, steps, spacing)
     alpha_t, sigma_t, alpha_s, sigma_s = levels.steps
     noise = eta * sigma_s / sigma_t * np.sqrt(1.0 - (alpha_t / alpha_s) ** 2)
     # "Direction pointing to x_t": the factor of eps = (x - alpha_t x_0) / sigma_t.
@@ -82,18 +86,19 @@ def ddim(levels: Levels, eta: float = 0.0) -> Plan:
     return _plan(levels.timesteps, x=x, clean=alpha_s - alpha_t * x, noise=noise)
 
 
-def heun(levels: Levels) -> Plan:
+def heun(alpha_bar: np.ndarray, steps: int, spacing: str = "karras") -> Plan:
     """Karras et al. (2022), algorithm 1 without churn, of x / alpha at sigma / alpha.
 
     There dx/dsigma = eps. Rows alternate: an Euler step (line 5), which keeps eps, and
     the correction of the 2nd order (lines 7-8), but for the last step. N steps call
     the network 2 N - 1 times.
     """
-    alpha_t, sigma_t, alpha_s, sigma_s = levels.steps
-    euler = ddim(levels)
+    levels = Levels.of(alpha_bar, steps, spacing)
+    alpha_t, sigma_t, _, _ = levels.steps
+    euler = ddim(alpha_bar, steps, spacing)
     euler = euler._replace(kept_x=1.0 / sigma_t, kept_clean=-alpha_t / sigma_t)
     # x + alpha_s h / 2 (eps' - eps), where eps' = (x - alpha_s x_0) / sigma_s
-    alpha_t, sigma_t, alpha_s, sigma_s = (v[:-1] for v in levels.steps)
+    alpha_t, sigma_t, alpha_s, sigma_s = (values[:-1] for values in levels.steps)
     half = 0.5 * alpha_s * (sigma_s / alpha_s - sigma_t / alpha_t)
     correction = _plan(
         levels.timesteps[1:],
@@ -105,12 +110,13 @@ def heun(levels: Levels) -> Plan:
     return Plan(*(np.insert(a, np.arange(1, len(a)), b) for a, b in rows))
 
 
-def dpm_solver(levels: Levels) -> Plan:
+def dpm_solver(alpha_bar: np.ndarray, steps: int, spacing: str = "karras") -> Plan:
     """DPM-Solver++ (2M) (Lu et al., 2022, algorithm 2).
 
     The first step has no x_0 before it, and the last, to sigma 0, is of infinite
     length in lambda: both are of the first order.
     """
+    levels = Levels.of(alpha_bar, steps, spacing)
     alpha_t, sigma_t, alpha_s, sigma_s = levels.steps
     x = sigma_s / sigma_t
     clean = alpha_s - alpha_t * x  # -alpha_s (exp(-h) - 1)
@@ -135,9 +141,7 @@ def plan(spec, alpha_bar: np.ndarray, steps: int) -> Plan:
     Raises:
         InputError: for an unknown name or value, or more steps than the schedule has.
     """
-    within = f"from 1 to the {len(alpha_bar)} timesteps"
-    require(1 <= steps <= len(alpha_bar), "sampling_steps", within, steps)
-    return choose("sampler", spec, SAMPLERS, Levels.of(alpha_bar, steps))
+    return choose("sampler", spec, SAMPLERS, alpha_bar, steps)
 
 
 def run(

@@ -52,6 +52,33 @@ def schedule(spec, steps: int) -> np.ndarray:
     return choose("schedule", spec, SCHEDULES, steps)
 
 
-def spaced(timesteps: int, steps: int) -> np.ndarray:
-    """`steps` of the time steps, evenly from the last to the first, int32."""
-    return np.round(np.linspace(timesteps - 1, 0, steps)).astype("int32")
+def even(alpha_bar: np.ndarray, steps: int) -> np.ndarray:
+    """Time steps at equal distances, from the last to the first."""
+    return np.linspace(len(alpha_bar) - 1, 0, steps)
+
+
+def karras(alpha_bar: np.ndarray, steps: int) -> np.ndarray:
+    """sigma / alpha from at most 80 down, as in `edm`, with rho 7."""
+    ratio = np.sqrt((1.0 - alpha_bar) / alpha_bar)
+    wanted = (
+        np.linspace(min(ratio[-1], 80.0) ** (1 / 7), ratio[0] ** (1 / 7), steps) ** 7
+    )
+    return np.interp(np.log(wanted), np.log(ratio), np.arange(len(ratio)))
+
+
+SPACINGS = {"even": even, "karras": karras}
+
+
+def spaced(spacing: str, alpha_bar: np.ndarray, steps: int) -> np.ndarray:
+    """`steps` different time steps, int32, falling, as the spacing of that name says.
+
+    Raises:
+        InputError: for an unknown name, or more steps than the schedule has.
+    """
+    within = f"from 1 to the {len(alpha_bar)} timesteps"
+    require(1 <= steps <= len(alpha_bar), "sampling_steps", within, steps)
+    rising = np.round(choose("spacing", spacing, SPACINGS, alpha_bar, steps)[::-1])
+    number = np.arange(steps)
+    different = np.maximum.accumulate(rising - number) + number
+    possible = np.minimum(different, len(alpha_bar) - steps + number)
+    return possible[::-1].astype("int32")

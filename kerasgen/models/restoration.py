@@ -50,7 +50,7 @@ def inpaint(model, images, mask, seed):
     times = np.full(len(alpha_t), model.resampling)
     times[-1] = 1  # from the clean image there is no way back
     rows = np.repeat(np.arange(len(times)), times)
-    plan = samplers.Plan(*(column[rows] for column in samplers.ddpm(levels)))
+    plan = samplers.Plan(*(column[rows] for column in _plan(model)))
     again = rows[:-1] == rows[1:]
     back = np.append(np.where(again, (alpha_t / alpha_s)[rows[:-1]], 1.0), 1.0)
     columns = (alpha_s[rows], sigma_s[rows], back, np.sqrt(1.0 - back**2))
@@ -92,7 +92,7 @@ def denoise(model, images, noise_level, seed):
     def revise(i, x, before):
         return ops.where(i < begun, before, x)  # each row waits for its level
 
-    plan = samplers.ddpm(levels)
+    plan = _plan(model)
     x = samplers.run(plan, model.clean, draw, x, ops.min(first), revise)
     return model.outward(x)
 
@@ -151,7 +151,7 @@ def _both_sides(rows, columns, images):
 
 def _null_space(model, project, seed):
     """DDNM, algorithm 1: each estimate of x_0 is made to agree with what is known."""
-    plan = samplers.ddpm(_levels(model))
+    plan = _plan(model)
     draw = _noise(model, seed)
     return model.outward(
         samplers.run(plan, lambda x, t: project(model.clean(x, t)), draw)
@@ -160,6 +160,10 @@ def _null_space(model, project, seed):
 
 def _levels(model):
     return samplers.Levels.of(model.alpha_bar, model.restoration_steps)
+
+
+def _plan(model):
+    return samplers.ddpm(model.alpha_bar, model.restoration_steps)
 
 
 def _noise(model, seed):
