@@ -27,6 +27,8 @@ import kerasgen
 from kerasgen import data
 from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
+from kerasgen.export import onnx
+from kerasgen.random import Noise, row_seeds
 
 # A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
 # work, to be timed. A new one is a function here and its entry in BENCHMARKS.
@@ -133,7 +135,48 @@ def vae_fit() -> Iterator[Case]:
     yield "vae_fit", ours, peer, "s/epoch", 1
 
 
-BENCHMARKS = {"vae_step": vae_step, "vae_fit": vae_fit}
+def ddpm_loop() -> Iterator[Case]:
+    """The exported sampler against as many calls of the exported `predict_noise`.
+
+    The network of ddpm_mnist; with guidance, rows are in the network twice.
+    """
+    rows, steps = 16, 25
+    network = {"name": "unet", "widths": [32, 64], "blocks": 1, "patch": 2}
+    for name, classes in (("ddpm_loop", 0), ("ddpm_loop/guided", 10)):
+        model = kerasgen.DDPM(
+            (28, 28, 1), network, classes=classes, sampling_steps=steps
+        )
+        for weight in model.network.trainable_variables:  # some begin as zeros
+            weight.assign_add(ops.full(weight.shape, 0.01))
+        sessions = [_session(model, key) for key in ("generate", "predict_noise")]
+        twice = 2 if classes else 1
+        images = np.asarray(Noise(row_seeds(0, twice * rows)).normal(model.image_shape))
+        inputs = {"seed": row_seeds(0, rows)}, {"noisy_images": images}
+        inputs[1]["timestep"] = np.full(twice * rows, 500, "int32")
+        if classes:
+            label = np.arange(rows, dtype="int32") % classes
+            inputs[0].update(label=label, guidance=np.full(rows, 2.0, "float32"))
+            inputs[1]["label"] = np.tile(label, twice)
+
+        def ours(run=sessions[0].run, feeds=inputs[0]):
+            run(None, feeds)
+
+        def peer(run=sessions[1].run, feeds=inputs[1]):
+            for _ in range(steps):
+                run(None, feeds)
+
+        yield name, ours, peer, "s/step", steps
+
+
+def _session(model, signature: str):
+    """A signature, exported to ONNX, in ONNX Runtime."""
+    import onnxruntime
+
+    proto = onnx.convert(model.signatures()[signature], {})
+    return onnxruntime.InferenceSession(proto.SerializeToString())
+
+
+BENCHMARKS = {"vae_step": vae_step, "vae_fit": vae_fit, "ddpm_loop": ddpm_loop}
 
 
 def measure(ours: Callable, peer: Callable, rounds: int, units: int) -> dict:

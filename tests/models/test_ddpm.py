@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import kerasgen
 from kerasgen import pictures
@@ -71,12 +72,13 @@ def test_labels_are_hidden_in_training_only(small_images):
 
 
 def test_guidance(conditional):
-    x = np.asarray(normal(row_seeds(0, 3), (8, 8, 1)))
-    t, label = np.array([10, 500, 900], "int32"), np.array([0, 2, -1], "int32")
+    x = normal(row_seeds(0, 3), (8, 8, 1))
+    t, label = ops.convert_to_tensor([10, 500, 900], "int32"), [0, 2, -1]
 
     def output(label, guidance=None):
-        w = None if guidance is None else np.array(guidance, "float32")
-        return np.asarray(conditional.output_at(x, t, np.array(label, "int32"), w))
+        w = guidance and ops.convert_to_tensor(guidance, "float32")
+        label = ops.convert_to_tensor(label, "int32")
+        return np.asarray(conditional.output_at(x, t, label, w))
 
     free, given = output([-1, -1, -1]), output(label)
     assert not np.allclose(free[:2], given[:2], atol=1e-3)

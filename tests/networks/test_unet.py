@@ -28,14 +28,15 @@ def built(values, shape, classes=0, dtype=None):
 )
 def test_shapes(values, shape, classes):
     network = built(values, shape, classes)
-    rows = [np.ones((2, *shape)), np.array([0.0, 999.0]), np.eye(3)[:2]]
-    output = network(tuple(rows[: 3 if classes else 2]))
-    assert output.shape == (2, *shape)
-    kernel = network.layers[-1].kernel
-    kernel.assign(kernel + 1.0)
-    first, second = np.asarray(network(tuple(rows[: 3 if classes else 2])))
-    if "unet" not in values:  # the same image at another time, with another label
-        assert not np.allclose(first, second)
+    for weight in network.trainable_variables:  # some begin as zeros
+        weight.assign(weight + 0.1)
+    rows = np.ones((2, *shape)), np.array([0.0, 999.0]), np.eye(3)[:2]
+    by_time = np.asarray(network(rows[: 3 if classes else 2]))
+    assert by_time.shape == (2, *shape)
+    assert not np.allclose(*by_time)
+    if classes:
+        by_label = network((rows[0], np.zeros(2), rows[2]))
+        assert not np.allclose(*np.asarray(by_label))
 
 
 def test_the_network_of_the_ddpm_paper():
@@ -47,7 +48,6 @@ def test_the_network_of_the_ddpm_paper():
 def test_patches_are_space_to_depth():
     """A strided convolution of 6×6 is one of 3×3 over squares of 2×2 pixels."""
     network = built({"name": "unet", "widths": [8], "patch": 2}, (8, 8, 3))
-    first = network.layers[1] if network.layers[1].weights else network.layers[2]
     first = next(x for x in network.layers if isinstance(x, keras.layers.Conv2D))
     images = np.random.default_rng(0).random((1, 8, 8, 3)).astype("float32")
     deep = images.reshape(1, 4, 2, 4, 2, 3).transpose(0, 1, 3, 2, 4, 5)
