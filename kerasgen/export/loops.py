@@ -1,12 +1,14 @@
 """ONNX loops without what doesn't change in them.
 
 tf2onnx hands every weight through a `Loop` as a state, so a sampler would transpose all
-its kernels at each step. Here such states become names of the surrounding graph, and
-work that depends on them alone is done once, before the loop; or never, where it only
-rearranges weights.
+its kernels at each step. Here work that depends on such states alone is done once,
+before the loop; or never, where it only rearranges weights. And weights that only the
+loop reads are put inside: ONNX Runtime packs kernels for the processor where they are
+initializers of the very graph that reads them.
 """
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -18,11 +20,28 @@ REARRANGED = {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}  # by which operat
 
 def lighten(graph: onnx.GraphProto) -> None:
     """Take out of every loop of `graph` what is the same at each step."""
-    for loop in [node for node in graph.node if node.op_type == "Loop"]:
-        body = next(a.g for a in loop.attribute if a.name == "body")
-        _drop_constant_states(graph, loop, body)
-        _hoist(graph, loop, body)
+    # Found anew each time: what is done to one puts all nodes into new places.
+    for outputs in [n.output[:] for n in graph.node if n.op_type == "Loop"]:
+        loop = next(node for node in graph.node if node.output[:] == outputs)
+        _drop_constant_states(graph, loop, _body(loop))
+        _hoist(graph, loop, _body(loop))
     _rearrange_weights(graph)
+    for loop in graph.node:
+        if loop.op_type == "Loop":
+            _settle(graph, loop)
+
+
+def with_subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """`graph` and all graphs within its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from with_subgraphs(attribute.g)
+
+
+def _body(loop):
+    return next(a.g for a in loop.attribute if a.name == "body")
 
 
 def _drop_constant_states(graph, loop, body) -> None:
@@ -87,6 +106,16 @@ def _rearrange_weights(graph) -> None:
     used |= {value.name for value in graph.output}
     _replace(graph.node, nodes)
     _replace(graph.initializer, [weights[name] for name in weights if name in used])
+
+
+def _settle(graph, loop) -> None:
+    """Weights that nothing but this loop reads move into its body."""
+    others = {name for node in graph.node if node != loop for name in _reads(node)}
+    others |= {*loop.input, *(value.name for value in graph.output)}
+    stay = [tensor for tensor in graph.initializer if tensor.name in others]
+    move = [tensor for tensor in graph.initializer if tensor.name not in others]
+    _body(loop).initializer.extend(move)
+    _replace(graph.initializer, stay)
 
 
 def _reads(node) -> set[str]:

@@ -63,7 +63,8 @@ def share_weights(protos, folder: Path) -> None:
     tensors = [
         tensor
         for proto in protos
-        for tensor in proto.graph.initializer
+        for graph in loops.with_subgraphs(proto.graph)
+        for tensor in graph.initializer
         if tensor.ByteSize() > SMALL
     ]
     digests = [hashlib.sha256(_bytes(tensor)).digest() for tensor in tensors]

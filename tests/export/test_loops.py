@@ -22,7 +22,7 @@ def answers(model, **feeds):
     return session.run(None, feeds)
 
 
-def test_a_sampler_has_its_weights_outside_of_its_loop():
+def test_a_sampler_reads_its_weights_as_they_are():
     keras.utils.set_random_seed(0)
     network = {"name": "convolutional", "widths": [8, 8]}
     model = kerasgen.DDPM((8, 8, 1), network, classes=3, sampling_steps=4)
@@ -30,8 +30,7 @@ def test_a_sampler_has_its_weights_outside_of_its_loop():
     proto = convert(signature, {})
     loop, body = loop_of(proto.graph)
     assert len(loop.output) == 3  # the row, x and the sampler's memory
-    assert not body.initializer
-    weights = {tensor.name: list(tensor.dims) for tensor in proto.graph.initializer}
+    weights = {tensor.name: list(tensor.dims) for tensor in body.initializer}
     kernels = [node for node in body.node if node.op_type == "Conv"]
     assert len(kernels) == 3
     for node in kernels:
