@@ -8,9 +8,12 @@ above 1 is ours faster. Times themselves mean little on shared machines.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,8 +34,9 @@ from kerasgen.export import onnx
 from kerasgen.random import Noise, row_seeds
 
 # A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
-# work, to be timed. A new one is a function here and its entry in BENCHMARKS.
-Case = tuple[str, Callable, Callable, str, int]
+# work, to be timed; and, where it has more to say, a function of what was found. A new
+# one is a function here and its entry in BENCHMARKS.
+Case = tuple  # of these five or six
 
 DENSE = {"name": "dense", "widths": [200, 200]}
 
@@ -176,7 +180,103 @@ def _session(model, signature: str):
     return onnxruntime.InferenceSession(proto.SerializeToString())
 
 
-BENCHMARKS = {"vae_step": vae_step, "vae_fit": vae_fit, "ddpm_loop": ddpm_loop}
+def unet_step() -> Iterator[Case]:
+    """Training steps of a U-Net, batch 64, against diffusers in PyTorch, eager."""
+    size, batch, steps = 28, 64, 3
+    shapes = {"size": size, "widths": [32, 64, 96], "blocks": 2, "batch": batch}
+    network = {"name": "unet", "widths": shapes["widths"], "blocks": shapes["blocks"]}
+    model = kerasgen.DDPM((size, size, 1), network)
+    model.compile(keras.optimizers.Adam(1e-4))
+    images = np.random.default_rng(0).random((batch, size, size, 1), "float32")
+    batches = tf.data.Dataset.from_tensors(images).repeat()
+    # Backwards, each product is done twice: for its inputs and for its weights.
+    flops = 3 * batch * forward_flops(model.network)
+
+    def ours():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def about(found):
+        share = flops / found["ours"] / gemm_peak()
+        return {
+            "parameters": model.count_params(),
+            "peer_parameters": parameters,
+            "flops": flops,
+            "share_of_gemm_peak": share,
+            "peer_share_of_gemm_peak": share * found["ratio"],
+        }
+
+    for name, memory in (
+        ("unet_step", "contiguous_format"),
+        ("unet_step/channels_last", "channels_last"),
+    ):
+        values = shapes | {"groups": 8, "memory_format": memory}
+        with other_python("unet_peer.py", values) as (parameters, run):
+            yield name, ours, lambda: run(steps), "s/step", steps, about  # noqa: B023
+
+
+def forward_flops(network: keras.Model) -> int:
+    """Of convolutions and products of an image: a multiply and an add each."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2DTranspose):
+            total += (
+                2 * math.prod(layer.kernel.shape) * math.prod(layer.input.shape[1:3])
+            )
+        elif isinstance(layer, (layers.Conv2D, layers.Dense)):
+            places = math.prod(layer.output.shape[1:-1])
+            total += 2 * math.prod(layer.kernel.shape) * places
+        elif type(layer).__name__ == "Matmul":
+            total += 2 * math.prod(layer.output.shape[1:]) * layer.input[0].shape[-1]
+    return total
+
+
+def gemm_peak() -> float:
+    """FLOP/s of the best of several large float32 products."""
+    a = tf.random.normal((2048, 2048))
+    best = math.inf
+    for _ in range(10):
+        start = time.perf_counter()
+        tf.linalg.matmul(a, a).numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048**3 / best
+
+
+@contextlib.contextmanager
+def other_python(program: str, values: dict):
+    """A peer that needs an environment of its own: its first word, and a function that
+    has it take steps."""
+    python = os.environ.get("KERASGEN_PEER_PYTHON", sys.executable)
+    script = Path(__file__).parent / program
+    with subprocess.Popen(
+        [python, str(script), json.dumps(values)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        first = process.stdout.readline()
+        if not first:
+            raise InputError(
+                "this peer needs torch and diffusers: `pip install torch diffusers` in "
+                "an environment of its own, and give its python as KERASGEN_PEER_PYTHON"
+            )
+
+        def run(steps: int) -> None:
+            print(steps, file=process.stdin, flush=True)
+            process.stdout.readline()
+
+        try:
+            yield int(first), run
+        finally:
+            process.stdin.close()
+
+
+BENCHMARKS = {
+    "vae_step": vae_step,
+    "vae_fit": vae_fit,
+    "ddpm_loop": ddpm_loop,
+    "unet_step": unet_step,
+}
 
 
 def measure(ours: Callable, peer: Callable, rounds: int, units: int) -> dict:
@@ -212,9 +312,9 @@ def main() -> int:
         chosen = [options.only] if options.only else list(BENCHMARKS)
         results = {}
         for benchmark in chosen:
-            for name, ours, peer, unit, units in BENCHMARKS[benchmark]():
-                found = measure(ours, peer, options.rounds, units)
-                results[name] = found | {"unit": unit}
+            for name, ours, peer, unit, units, *about in BENCHMARKS[benchmark]():
+                found = measure(ours, peer, options.rounds, units) | {"unit": unit}
+                results[name] = found | (about[0](found) if about else {})
                 print(f"{name}: ratio {found['ratio']:.2f} ({options.rounds} rounds)")
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
