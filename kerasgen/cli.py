@@ -17,6 +17,7 @@ from kerasgen.zoo import find
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
 SUFFIXES = (".png", ".npy")
+TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,7 +87,8 @@ def _generate(options):
     from kerasgen.models.base import generate_inputs, in_parts
     from kerasgen.zoo import server
 
-    serve, signatures = server(place, options.runtime, "generate")
+    sampler = _sampler(options)
+    serve, signatures = server(place, options.runtime, "generate", sampler)
     signature = signatures["generate"]
     conditions = {"label": options.label, "guidance": options.guidance}
     rows = generate_inputs(signature["inputs"], options.n, options.seed, conditions)
@@ -100,6 +102,57 @@ def _generate(options):
     else:
         pictures.write(out.with_suffix(""), samples)
     _say(options, f"{options.n} samples in {out}")
+
+
+def _restore(options):
+    import numpy as np
+
+    task = options.task.replace("-", "_")
+    for name, of in (("mask", "inpaint"), ("noise_level", "denoise")):
+        given = getattr(options, name) is not None
+        if given != (task == of):
+            flag = "--" + name.replace("_", "-")
+            raise InputError(
+                f"--task {of} needs a {flag}"
+                if task == of
+                else f"only {of} takes {flag}"
+            )
+    source = Path(options.image)
+    if not source.exists():
+        raise InputError(f"there is no image or folder {source}")
+    out = _out_file(options.out or f"{source.stem}-{options.task}.png")
+    place = find(options.model)
+    import_tensorflow()
+    from kerasgen import pictures
+    from kerasgen.data.images import image_files, read_image
+    from kerasgen.models.base import in_parts
+    from kerasgen.random import row_seeds
+    from kerasgen.zoo import server
+
+    serve, signatures = server(place, options.runtime, task)
+    inputs = signatures[task]["inputs"]
+    shape = next(iter(inputs.values()))["shape"][1:]
+    files = image_files(source) if source.is_dir() else [source]
+    rows = {}
+    rows["images"] = np.stack([read_image(file, shape) for file in files]) / 255.0
+    rows["small_images"] = rows["images"]
+    rows["seed"] = row_seeds(options.seed, len(files))
+    if "mask" in inputs:
+        mask = read_image(options.mask, inputs["mask"]["shape"][1:]) / 255.0
+        rows["mask"] = np.broadcast_to(mask, (len(files), *mask.shape))
+    if "noise_level" in inputs:
+        rows["noise_level"] = np.full(len(files), options.noise_level)
+    rows = {key: rows[key].astype(entry["dtype"]) for key, entry in inputs.items()}
+    parts = in_parts(serve, task, rows)
+    parts = _progress(parts, "restoring", options.quiet, -(-len(files) // 500))
+    restored = np.concatenate([part["restored"] for part in parts])
+    if out.suffix == ".npy":
+        pictures.write_array(out, restored)
+    elif source.is_dir():
+        pictures.write(out.with_suffix(""), restored)
+    else:
+        pictures.write_image(out, restored[0])
+    _say(options, f"{len(files)} restored in {out}")
 
 
 def _evaluate(options):
@@ -121,7 +174,7 @@ def _evaluate(options):
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
-    model = load_keras(place.keras)
+    model = load_keras(place.keras, _sampler(options))
     serve = None
     if options.runtime != "keras":
         serve, _ = server(place, options.runtime)
@@ -164,6 +217,8 @@ def _merged(path: Path, content: dict, model: Path) -> dict:
 
 
 def _export(options):
+    from kerasgen import recipe as recipes
+
     place = find(options.model)
     recipe = place.recipe() if place.folder else None
     formats = tuple(options.formats.split(","))
@@ -176,7 +231,11 @@ def _export(options):
     import_tensorflow()
     from kerasgen.zoo import load_keras
 
-    model = load_keras(place.keras)
+    settings = _sampler(options)
+    model = load_keras(place.keras, settings)
+    if recipe and settings:
+        changes = {f"model.{key}": value for key, value in settings.items()}
+        recipe = recipes.from_values(recipe.values(), changes)
     figures = None
     if place.folder and (place.folder / "metrics.json").exists():
         figures = json.loads(
@@ -230,6 +289,12 @@ def _out_file(name: str, suffixes=SUFFIXES) -> Path:
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} in")
     return path
+
+
+def _sampler(options) -> dict:
+    """What a diffusion model samples with, where it isn't the model's own choice."""
+    named = {"sampler": options.sampler, "sampling_steps": options.sampling_steps}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def _examples(recipe, options):
@@ -299,6 +364,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--label", type=int, metavar="K")
     add("--guidance", type=float, metavar="W")
+    _add_sampler(add)
+
+    add = command(_restore, "repair images with a diffusion model")
+    add("model", metavar="MODEL")
+    add("image", metavar="IMAGE|FOLDER")
+    add("--task", choices=TASKS, required=True)
+    add("--mask", metavar="FILE", help="for inpaint; white is filled in")
+    add("--noise-level", type=float, metavar="S", help="for denoise; s.d. of [0, 1]")
+    add("--out", metavar="FILE", help=".png or .npy (default IMAGE-TASK.png)")
+    add("--seed", type=int, default=0)
+    add("--runtime", choices=RUNTIMES, default="keras")
 
     add = command(_evaluate, "measure a trained model on real data")
     add("model", metavar="MODEL")
@@ -308,11 +384,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE")
     add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")
     _add_set(add, "how it is measured, as in --set evaluate.features=mnist")
+    _add_sampler(add)
 
     add = command(_export, "write a model for other runtimes, and verify it")
     add("model", metavar="MODEL")
     add("--out", metavar="DIR", help="default saved_models/RECIPE")
     add("--formats", default="savedmodel,onnx,litert")
+    _add_sampler(add)
 
     add = command(_verify, "check an artifact: files, and answers in every runtime")
     add("folder", metavar="DIR")
@@ -321,3 +399,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_set(add, help):
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=help)
+
+
+def _add_sampler(add):
+    add("--sampler", metavar="NAME", help="ddpm | ddim | heun | dpm-solver++")
+    add("--sampling-steps", type=int, metavar="N")

@@ -4,12 +4,12 @@ A likelihood turns the decoder's output (*parameters*, `(…, height, width,
 parameters_per_channel * channels)`) into a distribution over images in [0, 1].
 """
 
-import inspect
 import math
 
 from keras import ops
 
-from kerasgen.errors import require, unknown
+from kerasgen.choices import choose
+from kerasgen.errors import require
 
 
 class Bernoulli:
@@ -106,15 +106,7 @@ def likelihood(spec):
     Raises:
         InputError: for an unknown name or value.
     """
-    values = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = values.pop("name", None)
-    if name not in LIKELIHOODS:
-        raise unknown("likelihood", name, LIKELIHOODS)
-    options = inspect.signature(LIKELIHOODS[name]).parameters
-    for key in values:
-        if key not in options:
-            raise unknown(f"value of the {name} likelihood", key, options)
-    return LIKELIHOODS[name](**values)
+    return choose("likelihood", spec, LIKELIHOODS)
 
 
 def normal_log_prob(x, mean=0.0, log_variance=0.0):

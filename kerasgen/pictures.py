@@ -40,6 +40,15 @@ def write(stem: Path, samples) -> Path:
     return path
 
 
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write one image in [0, 1] as it is, as PNG."""
+    from kerasgen.training.checkpoint import atomic
+
+    pixels = np.round(np.clip(image, 0.0, 1.0) * 255).astype("uint8")
+    with atomic(path) as temporary:
+        Image.fromarray(pixels.squeeze()).save(temporary)
+
+
 def write_array(path: Path, samples: np.ndarray) -> None:
     """Write samples as they are, as .npy."""
     from kerasgen.training.checkpoint import atomic

@@ -18,7 +18,7 @@ from kerasgen.errors import InputError, unknown
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
 FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
-EVALUATIONS = ("samples", "reconstruction", "likelihood", "classification")
+EVALUATIONS = ("samples", "reconstruction", "likelihood", "bound", "classification")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
@@ -69,10 +69,10 @@ class Evaluate:
     batch_size: int = 100
     nll_samples: int = 5000  # importance samples of the figure `nll`
     nll_every: int = 1  # `nll` is over every n-th test example
-    features: str | None = (
-        None  # mnist, fashion_mnist, inception, or a classifier's path
-    )
+    # mnist, fashion_mnist, inception, or the path of a classifier
+    features: str | None = None
     samples: int = 10_000  # beside as many test images, where features are named
+    bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
 
 
 @dataclasses.dataclass

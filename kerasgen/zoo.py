@@ -80,8 +80,10 @@ def load(model):
     return load_keras(find(model).keras)
 
 
-def load_keras(path: Path):
+def load_keras(path: Path, settings: dict | None = None):
     """A `.keras` file in Keras's safe mode; nothing is unpickled or run.
+
+    `settings` are values of its constructor to change (`Model.changed`).
 
     Raises:
         InputError: if it is damaged, or holds something else than a kerasgen model.
@@ -103,33 +105,45 @@ def load_keras(path: Path):
     import kerasgen.models  # noqa: F401  (registers the classes)
 
     try:
-        return keras.saving.load_model(path, safe_mode=True)
+        model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises all kinds
         line = " ".join(str(error).split())[:200]
         raise InputError(f"{path} can't be loaded: {line}") from error
+    return model.changed(**settings) if settings else model
 
 
-def server(place: Place, runtime: str, signature: str | None = None):
+def server(
+    place: Place,
+    runtime: str,
+    signature: str | None = None,
+    settings: dict | None = None,
+):
     """Compute a model's signatures in one of its runtimes.
 
     Args:
         place: see `find`; an artifact, for any other runtime than "keras".
         runtime: "keras", "savedmodel", "onnx" or "litert".
         signature: one that must be there.
+        settings: values of the model to change, in "keras" only.
     Returns:
         A function `(signature, **arrays) -> dict` of arrays, and the descriptions of
         all signatures.
     Raises:
-        InputError: if it is no artifact, or lacks `signature`.
+        InputError: if it is no artifact, lacks `signature`, or can't be changed.
     """
     if runtime == "keras":
-        model = load_keras(place.keras)
+        model = load_keras(place.keras, settings)
         serve = model.serve
         described = {name: s.describe() for name, s in model.signatures().items()}
     else:
         if not place.is_artifact:
             raise InputError(
                 f"{place.name} is no artifact: run `kerasgen export` first"
+            )
+        if settings:
+            raise InputError(
+                f"{next(iter(settings))} is fixed in exported files: choose it when "
+                "you export, or use --runtime keras"
             )
         from kerasgen.export import manifest, runtimes
 

@@ -8,9 +8,12 @@ above 1 is ours faster. Times themselves mean little on shared machines.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +30,13 @@ import kerasgen
 from kerasgen import data
 from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
+from kerasgen.export import onnx
+from kerasgen.random import Noise, row_seeds
 
 # A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
-# work, to be timed. A new one is a function here and its entry in BENCHMARKS.
-Case = tuple[str, Callable, Callable, str, int]
+# work, to be timed; and, where it has more to say, a function of what was found. A new
+# one is a function here and its entry in BENCHMARKS.
+Case = tuple  # of these five or six
 
 DENSE = {"name": "dense", "widths": [200, 200]}
 
@@ -133,7 +139,144 @@ def vae_fit() -> Iterator[Case]:
     yield "vae_fit", ours, peer, "s/epoch", 1
 
 
-BENCHMARKS = {"vae_step": vae_step, "vae_fit": vae_fit}
+def ddpm_loop() -> Iterator[Case]:
+    """The exported sampler against as many calls of the exported `predict_noise`.
+
+    The network of ddpm_mnist; with guidance, rows are in the network twice.
+    """
+    rows, steps = 16, 25
+    network = {"name": "unet", "widths": [32, 64], "blocks": 1, "patch": 2}
+    for name, classes in (("ddpm_loop", 0), ("ddpm_loop/guided", 10)):
+        model = kerasgen.DDPM(
+            (28, 28, 1), network, classes=classes, sampling_steps=steps
+        )
+        for weight in model.network.trainable_variables:  # some begin as zeros
+            weight.assign_add(ops.full(weight.shape, 0.01))
+        sessions = [_session(model, key) for key in ("generate", "predict_noise")]
+        twice = 2 if classes else 1
+        images = np.asarray(Noise(row_seeds(0, twice * rows)).normal(model.image_shape))
+        inputs = {"seed": row_seeds(0, rows)}, {"noisy_images": images}
+        inputs[1]["timestep"] = np.full(twice * rows, 500, "int32")
+        if classes:
+            label = np.arange(rows, dtype="int32") % classes
+            inputs[0].update(label=label, guidance=np.full(rows, 2.0, "float32"))
+            inputs[1]["label"] = np.tile(label, twice)
+
+        def ours(run=sessions[0].run, feeds=inputs[0]):
+            run(None, feeds)
+
+        def peer(run=sessions[1].run, feeds=inputs[1]):
+            for _ in range(steps):
+                run(None, feeds)
+
+        yield name, ours, peer, "s/step", steps
+
+
+def _session(model, signature: str):
+    """A signature, exported to ONNX, in ONNX Runtime."""
+    import onnxruntime
+
+    proto = onnx.convert(model.signatures()[signature], {})
+    return onnxruntime.InferenceSession(proto.SerializeToString())
+
+
+def unet_step() -> Iterator[Case]:
+    """Training steps of a U-Net, batch 64, against diffusers in PyTorch, eager."""
+    size, batch, steps = 28, 64, 3
+    shapes = {"size": size, "widths": [32, 64, 96], "blocks": 2, "batch": batch}
+    network = {"name": "unet", "widths": shapes["widths"], "blocks": shapes["blocks"]}
+    model = kerasgen.DDPM((size, size, 1), network)
+    model.compile(keras.optimizers.Adam(1e-4))
+    images = np.random.default_rng(0).random((batch, size, size, 1), "float32")
+    batches = tf.data.Dataset.from_tensors(images).repeat()
+    # Backwards, each product is done twice: for its inputs and for its weights.
+    flops = 3 * batch * forward_flops(model.network)
+
+    def ours():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def about(found):
+        share = flops / found["ours"] / gemm_peak()
+        return {
+            "parameters": model.count_params(),
+            "peer_parameters": parameters,
+            "flops": flops,
+            "share_of_gemm_peak": share,
+            "peer_share_of_gemm_peak": share * found["ratio"],
+        }
+
+    for name, memory in (
+        ("unet_step", "contiguous_format"),
+        ("unet_step/channels_last", "channels_last"),
+    ):
+        values = shapes | {"groups": 8, "memory_format": memory}
+        with other_python("unet_peer.py", values) as (parameters, run):
+            yield name, ours, lambda: run(steps), "s/step", steps, about  # noqa: B023
+
+
+def forward_flops(network: keras.Model) -> int:
+    """Of convolutions and products of an image: a multiply and an add each."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2DTranspose):
+            total += (
+                2 * math.prod(layer.kernel.shape) * math.prod(layer.input.shape[1:3])
+            )
+        elif isinstance(layer, (layers.Conv2D, layers.Dense)):
+            places = math.prod(layer.output.shape[1:-1])
+            total += 2 * math.prod(layer.kernel.shape) * places
+        elif type(layer).__name__ == "Matmul":
+            total += 2 * math.prod(layer.output.shape[1:]) * layer.input[0].shape[-1]
+    return total
+
+
+def gemm_peak() -> float:
+    """FLOP/s of the best of several large float32 products."""
+    a = tf.random.normal((2048, 2048))
+    best = math.inf
+    for _ in range(10):
+        start = time.perf_counter()
+        tf.linalg.matmul(a, a).numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048**3 / best
+
+
+@contextlib.contextmanager
+def other_python(program: str, values: dict):
+    """A peer that needs an environment of its own: its first word, and a function that
+    has it take steps."""
+    python = os.environ.get("KERASGEN_PEER_PYTHON", sys.executable)
+    script = Path(__file__).parent / program
+    with subprocess.Popen(
+        [python, str(script), json.dumps(values)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        first = process.stdout.readline()
+        if not first:
+            raise InputError(
+                "this peer needs torch and diffusers: `pip install torch diffusers` in "
+                "an environment of its own, and give its python as KERASGEN_PEER_PYTHON"
+            )
+
+        def run(steps: int) -> None:
+            print(steps, file=process.stdin, flush=True)
+            process.stdout.readline()
+
+        try:
+            yield int(first), run
+        finally:
+            process.stdin.close()
+
+
+BENCHMARKS = {
+    "vae_step": vae_step,
+    "vae_fit": vae_fit,
+    "ddpm_loop": ddpm_loop,
+    "unet_step": unet_step,
+}
 
 
 def measure(ours: Callable, peer: Callable, rounds: int, units: int) -> dict:
@@ -169,9 +312,9 @@ def main() -> int:
         chosen = [options.only] if options.only else list(BENCHMARKS)
         results = {}
         for benchmark in chosen:
-            for name, ours, peer, unit, units in BENCHMARKS[benchmark]():
-                found = measure(ours, peer, options.rounds, units)
-                results[name] = found | {"unit": unit}
+            for name, ours, peer, unit, units, *about in BENCHMARKS[benchmark]():
+                found = measure(ours, peer, options.rounds, units) | {"unit": unit}
+                results[name] = found | (about[0](found) if about else {})
                 print(f"{name}: ratio {found['ratio']:.2f} ({options.rounds} rounds)")
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)

@@ -59,9 +59,7 @@ def load_folder(name: str, image_shape):
     folder = find_file(name)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise InputError(f"no PNG or JPEG files below {folder}")
+    files = image_files(folder)
     names = sorted({file.parent.name for file in files if file.parent != folder})
     if image_shape is None:
         with _opened(files[0]) as first:
@@ -71,6 +69,14 @@ def load_folder(name: str, image_shape):
         return {"train": Split(images)}, []
     labels = [names.index(file.parent.name) for file in files]
     return {"train": Split(images, np.array(labels, "int32"))}, names
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The PNG and JPEG files below a folder, in order; at least one."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"no PNG or JPEG files below {folder}")
+    return files
 
 
 def read_image(path: str | os.PathLike, image_shape) -> np.ndarray:

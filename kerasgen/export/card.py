@@ -43,6 +43,7 @@ def _facts(model, folder, recipe) -> str:
             f"- Trained by `kerasgen train {recipe.name}`, seed "
             f"{recipe.train.seed} ([recipe.yaml](recipe.yaml))"
         )
+    lines += [f"- {fact}" for fact in model.facts()]
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     runtimes = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
     worst = max(row["max_abs_difference"] for row in parity["rows"])

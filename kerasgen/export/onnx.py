@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import external_data_helper, numpy_helper
 
+from kerasgen.export import loops
 from kerasgen.models.base import Model
 from kerasgen.signature import Signature
 
@@ -27,6 +28,7 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         proto, _ = tf2onnx.convert.from_function(
             function, input_signature=signature.specs(), opset=OPSET
         )
+    loops.lighten(proto.graph)
     for value in [*proto.graph.input, *proto.graph.output]:
         for axis, size in enumerate(value.type.tensor_type.shape.dim):
             if not size.HasField("dim_value"):
@@ -61,7 +63,8 @@ def share_weights(protos, folder: Path) -> None:
     tensors = [
         tensor
         for proto in protos
-        for tensor in proto.graph.initializer
+        for graph in loops.with_subgraphs(proto.graph)
+        for tensor in graph.initializer
         if tensor.ByteSize() > SMALL
     ]
     digests = [hashlib.sha256(_bytes(tensor)).digest() for tensor in tensors]

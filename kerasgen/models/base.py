@@ -188,6 +188,20 @@ class Model(Trainer, keras.Model):
             target.assign(values.get(id(source), source))
         return copy
 
+    def changed(self, **values) -> "Model":
+        """A copy with other values of the constructor, and the same weights.
+
+        Raises:
+            InputError: if the model has no such value, or it doesn't allow this one.
+        """
+        for name in values:
+            if name not in self._arguments:
+                raise InputError(f"{type(self).__name__} has no {name} to choose")
+        copy = type(self).from_config(self.get_config() | values)
+        for target, source in zip(copy.variables, self.variables, strict=True):
+            target.assign(source)
+        return copy
+
     # Serving.
 
     def signature(
@@ -220,6 +234,10 @@ class Model(Trainer, keras.Model):
     def pictures(self, examples: np.ndarray | None = None) -> dict:
         """Title -> what `preview` gives, for the card; `examples` are test inputs."""
         return {"samples": self.preview(examples, 64)}
+
+    def facts(self) -> list[str]:
+        """Lines for the card: how the model computes what it serves."""
+        return []
 
     def export(self, filepath, format="artifact", **options):
         """Write the model for other runtimes.

@@ -7,7 +7,9 @@ A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Role
 - classifier: `(batch, *input_shape)` -> `(batch, outputs)`, features for its model's
   last layer;
 - discriminator: as an encoder, and every encoder can be one;
-- generator: as a decoder, and every decoder can be one.
+- generator: as a decoder, and every decoder can be one;
+- denoiser: (noisy images `(batch, *image_shape)`, time `(batch,)`[, one-hot label
+  `(batch, classes)`]) -> `(batch, *image_shape)`.
 """
 
 import inspect
@@ -16,17 +18,28 @@ import keras
 
 from kerasgen.errors import InputError, unknown
 
+# role -> what rows a network takes and gives, for the shapes that its model prescribes
+SHAPES = {
+    "encoder": lambda input_shape, outputs: (tuple(input_shape), (outputs,)),
+    "decoder": lambda inputs, output_shape: ((inputs,), tuple(output_shape)),
+    "denoiser": lambda image_shape, classes: (
+        (image_shape, (), (classes,)) if classes else (image_shape, ()),
+        image_shape,
+    ),
+}
+SHAPES["classifier"] = SHAPES["discriminator"] = SHAPES["encoder"]
+SHAPES["generator"] = SHAPES["decoder"]
 STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
 
 
 def builders(role: str) -> dict:
     """Name -> builder, of every network that can have that role."""
-    from kerasgen.networks import convnet, dcgan, mlp, sngan
+    from kerasgen.networks import convnet, dcgan, mlp, sngan, unet
 
     others = builders(STAND_INS[role]) if role in STAND_INS else {}
     return others | {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet, dcgan, sngan)
+        for module in (mlp, convnet, dcgan, sngan, unet)
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }
@@ -66,18 +79,13 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
 
 def _fitting(role, network, **fixed):
     """The user's own network, after a look at its shapes."""
-    if "input_shape" in fixed:
-        given, wanted = tuple(fixed["input_shape"]), (fixed["outputs"],)
-    else:
-        given, wanted = (fixed["inputs"],), tuple(fixed["output_shape"])
+    given, wanted = SHAPES[role](**fixed)
     try:
-        found = tuple(network.compute_output_shape((None, *given)))[1:]
+        found = network(keras.tree.map_shape_structure(keras.Input, given)).shape[1:]
     except Exception as error:
         raise InputError(f"the {role} does not take rows of shape {given}") from error
     if found != wanted:
         raise InputError(
             f"the {role} must turn rows of shape {given} into {wanted}, not {found}"
         )
-    if not network.built:
-        network(keras.ops.zeros((1, *given)))
     return network

@@ -1,0 +1,272 @@
+"""Denoising diffusion: a network learns to take noise away, and so to draw images."""
+
+import functools
+
+import numpy as np
+from keras import ops
+
+from kerasgen import networks, random
+from kerasgen import signature as s
+from kerasgen.diffusion import samplers, schedules, weightings
+from kerasgen.diffusion.predictions import PREDICTIONS
+from kerasgen.errors import (
+    InputError,
+    require,
+    require_at_least,
+    require_positive,
+    unknown,
+)
+from kerasgen.models import restoration
+from kerasgen.models.base import GenerativeModel, Phase
+from kerasgen.models.images import image_batch, image_shape_of, one_hot
+
+
+class DDPM(GenerativeModel):
+    """Denoising diffusion probabilistic model (Ho et al., 2020).
+
+    Where there are classes, one network learns with and without a label, for
+    classifier-free guidance (Ho & Salimans, 2022).
+
+    Args:
+        image_shape: (height, width, channels).
+        network: (x_t, time[, one-hot label]) -> `prediction`: a `keras.Model`, or what
+            `kerasgen.networks.build` takes ("unet", "convolutional").
+        schedule: "linear", "cosine" or "edm", or a dict of that name and its values
+            (`kerasgen.diffusion.schedules`).
+        timesteps: T, the number of levels of noise.
+        prediction: "eps", "x0" or "v", what the network predicts.
+        weighting: "simple" or "min_snr", of the time steps in the loss.
+        classes: number of classes of a label-conditional model; 0 for none.
+        label_dropout: share of labels that training hides.
+        sampler: "ddpm", "ddim", "heun" or "dpm-solver++", or a dict of that name and
+            its values (`kerasgen.diffusion.samplers`).
+        sampling_steps: of the sampler, at most `timesteps`.
+        clip: keep each estimate of the clean image in range while sampling.
+        restoration_steps: ancestral steps of the restorers, at most `timesteps`.
+        resampling: how often `inpaint` takes each of them.
+        scale: factor of `super_resolve`; divides height and width.
+        blur: standard deviation, in pixels, of the blur that `deblur` undoes.
+        levels: grey levels of the images, whose likelihood is bounded.
+        **kwargs: see `kerasgen.models.base.Model`.
+    Raises:
+        InputError: if a value is out of range or the network's shapes don't fit.
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        network="unet",
+        schedule="cosine",
+        timesteps: int = 1000,
+        prediction: str = "eps",
+        weighting="simple",
+        classes: int = 0,
+        label_dropout: float = 0.1,
+        sampler="dpm-solver++",
+        sampling_steps: int = 25,
+        clip: bool = True,
+        restoration_steps: int = 50,
+        resampling: int = 4,
+        scale: int = 2,
+        blur: float = 1.5,
+        levels: int = 256,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_at_least(0, classes=classes)
+        require_positive(restoration_steps=restoration_steps, resampling=resampling)
+        require_positive(scale=scale, sampling_steps=sampling_steps)
+        require(
+            0.0 <= label_dropout <= 1.0, "label_dropout", "in [0, 1]", label_dropout
+        )
+        require(blur > 0, "blur", "above 0", blur)
+        require(levels >= 2, "levels", "at least 2", levels)
+        self.image_shape = height, width, channels = image_shape_of(image_shape)
+        if height % scale or width % scale:
+            raise InputError(f"scale must divide {height} and {width}, not be {scale}")
+        self.alpha_bar = schedules.schedule(schedule, timesteps)
+        within = f"at most the {timesteps} timesteps"
+        require(
+            restoration_steps <= timesteps,
+            "restoration_steps",
+            within,
+            restoration_steps,
+        )
+        if prediction not in PREDICTIONS:
+            raise unknown("prediction", prediction, PREDICTIONS)
+        self.prediction = PREDICTIONS[prediction]
+        self.step_weights = weightings.weights(
+            weighting, self.alpha_bar, self.prediction
+        )
+        self.timesteps, self.classes = timesteps, classes
+        self.label_dropout, self.clip, self.levels = label_dropout, clip, levels
+        self.sampler, self.sampling_steps = sampler, sampling_steps
+        self.plan = samplers.plan(sampler, self.alpha_bar, sampling_steps)
+        self.restoration_steps, self.resampling = restoration_steps, resampling
+        self.scale, self.blur = scale, blur
+        self.network = networks.build(
+            "denoiser",
+            network,
+            self.dtype_policy,
+            image_shape=self.image_shape,
+            classes=classes,
+        )
+        self.build()
+
+    def preprocess(self, x, y=None):
+        """Raw images and labels -> {"images"[, "label"]}."""
+        return image_batch(x, self.image_shape, y, self.classes)
+
+    def phases(self):
+        terms = ["loss", "squared_error"]
+        return [Phase("ddpm", [self.network], self.example_losses, terms)]
+
+    def example_losses(self, batch, noise, training):
+        """Algorithm 1: the error at one time step, weighted (eq. 14) and not."""
+        x_0, label = self.inward(batch["images"]), batch.get("label")
+        t, eps = noise.integers(self.timesteps), noise.normal(self.image_shape)
+        if self.classes and training:
+            label = ops.where(noise.uniform() < self.label_dropout, -1, label)
+        alpha, sigma = self.noise_levels(t)
+        target = self.prediction.target(x_0, eps, alpha, sigma)
+        output = self.output_at(self.diffuse(x_0, t, eps), t, label, training=training)
+        error = ops.mean(ops.square(target - output), axis=(1, 2, 3))
+        weight = ops.take(_constant(self.step_weights), t)
+        return {"loss": weight * error, "squared_error": error}
+
+    # The process. x and eps are (B, H, W, C), in the range [-1, 1] of x_0; t is (B,).
+
+    def inward(self, images):
+        """[0, 1] -> [-1, 1]."""
+        return 2.0 * images - 1.0
+
+    def outward(self, x):
+        """[-1, 1] -> [0, 1]."""
+        return ops.clip(0.5 * (x + 1.0), 0.0, 1.0)
+
+    def noise_levels(self, t):
+        """alpha_t and sigma_t, the square roots of alpha_bar_t and 1 - alpha_bar_t."""
+        found = (
+            ops.take(_constant(np.sqrt(values)), t)[:, None, None, None]
+            for values in (self.alpha_bar, 1.0 - self.alpha_bar)
+        )
+        return tuple(found)
+
+    def diffuse(self, x_0, t, eps):
+        """A sample of q(x_t | x_0) (eq. 4)."""
+        alpha, sigma = self.noise_levels(t)
+        return alpha * x_0 + sigma * eps
+
+    def output_at(self, x, t, label=None, guidance=None, training=False):
+        """What the network predicts of x_t, guided where `guidance` is given.
+
+        Ho & Salimans, eq. 6, with w + 1 for guidance: without label at 0, with it at 1,
+        and beyond. Rows that need both are twice in the batch.
+        """
+        time = ops.cast(t, "float32") * (1000.0 / self.timesteps)
+        if not self.classes:
+            return self.network((x, time), training=training)
+        label_codes = one_hot(label, self.classes)
+        if guidance is None:
+            return self.network((x, time, label_codes), training=training)
+        n = ops.shape(x)[0]
+        # All rows or none: most often no row needs the second half.
+        twice = ops.any(ops.logical_and(guidance != 1.0, label >= 0))
+        m = ops.where(twice, n, 0)
+        inputs = (x, x), (time, time), (label_codes, ops.zeros_like(label_codes))
+        inputs = (ops.concatenate([a, b[:m]]) for a, b in inputs)
+        both = self.network(tuple(inputs))
+        given, free = both[:n], ops.concatenate([both[n:], both[: n - m]])
+        return free + guidance[:, None, None, None] * (given - free)
+
+    def clean(self, x, t, label=None, guidance=None):
+        """The estimate of x_0 (eq. 15)."""
+        if self.classes and label is None:
+            label = -ops.ones_like(t)
+        output = self.output_at(x, t, label, guidance)
+        x_0 = self.prediction.clean(output, x, *self.noise_levels(t))
+        return ops.clip(x_0, -1.0, 1.0) if self.clip else x_0
+
+    def sample(self, draw, **conditions):
+        """Images, from `draw`: stream -> standard normal noise (B, H, W, C)."""
+        clean = functools.partial(self.clean, **conditions)
+        return self.outward(samplers.run(self.plan, clean, draw))
+
+    def call(self, inputs, training=False):
+        """Images, or a batch of `preprocess`, taken as x_0 with the least noise -> the
+        estimate of the clean images."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        x = self.inward(batch["images"])
+        t = ops.zeros_like(x[:, 0, 0, 0], "int32")
+        return self.outward(self.clean(x, t, batch.get("label")))
+
+    def signatures(self):
+        label, guidance = {}, {}
+        if self.classes:
+            label = {"label": s.label(self.classes)}
+            guidance = {"guidance": s.Input(high=10.0, default=1.0)}
+
+        def generate(seed, **conditions):
+            def draw(stream):
+                return random.normal(seed, self.image_shape, stream)
+
+            return {"images": self.sample(draw, **conditions)}
+
+        def predict_noise(noisy_images, timestep, label=None):
+            output = self.output_at(noisy_images, timestep, label)
+            levels = self.noise_levels(timestep)
+            return {"noise": self.prediction.noise(output, noisy_images, *levels)}
+
+        at = {
+            "noisy_images": s.Input(self.image_shape, low=-2.0, high=2.0),
+            "timestep": s.Input((), "int32", low=0, high=self.timesteps),
+        }
+        return {
+            "generate": self.signature(
+                generate,
+                {"seed": s.seed()} | label | guidance,
+                ["images"],
+                tolerance=2e-3,
+            ),
+            "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
+        } | restoration.signatures(self)
+
+    def facts(self):
+        name = self.sampler if isinstance(self.sampler, str) else dict(self.sampler)
+        return [
+            f"Sampler: {name}, {self.sampling_steps} steps, in the exported file; "
+            f"restorers: {self.restoration_steps} ancestral steps, of which `inpaint` "
+            f"takes each {self.resampling} times"
+        ]
+
+    # Pictures.
+
+    def pictures(self, examples=None):
+        drawn = {
+            "samples": self.preview(None, 64),
+            "interpolation": self.interpolate(0, 1, 8),
+        }
+        return (
+            drawn if examples is None else drawn | restoration.pictures(self, examples)
+        )
+
+    def interpolate(self, seed: int, other: int, n: int, **conditions) -> np.ndarray:
+        """n images between those of two row seeds, `(n, …)`.
+
+        All noise turns from that of one seed to that of the other, so it is normal all
+        the way: cos(a) z + sin(a) z' for a from 0 to a right angle.
+        """
+        angle = np.linspace(0.0, np.pi / 2, n, dtype="float32")[:, None, None, None]
+        seeds = (np.array([seed], "int32"), np.array([other], "int32"))
+
+        def draw(stream):
+            z, z_other = (random.normal(i, self.image_shape, stream) for i in seeds)
+            return np.cos(angle) * z + np.sin(angle) * z_other
+
+        with self.averaged():
+            return ops.convert_to_numpy(self.sample(draw, **conditions))
+
+
+def _constant(values: np.ndarray):
+    """Made inside of what is traced: from outside, ONNX loops would miss it."""
+    return ops.convert_to_tensor(values.astype("float32"))
