@@ -71,7 +71,7 @@ def cropped(x, output_shape):
     """The centre of x: sizes that no doubling gives (30) are made larger before."""
     over = [have - want for have, want in zip(x.shape[1:3], output_shape)]  # noqa: B905
     sides = [(size // 2, size - size // 2) for size in over]
-    return layers.Cropping2D(sides)(x) if any(over) else x
+    return layers.Cropping2D(sides, dtype="float32")(x) if any(over) else x
 
 
 def check_widths(widths):

@@ -24,7 +24,9 @@ def dense_decoder(
     """Dense layers of `widths`, then one number for each of `output_shape`."""
     latents = layers.Input((inputs,))
     x = _dense(latents, widths, activation, dropout, math.prod(output_shape))
-    return keras.Model(latents, layers.Reshape(tuple(output_shape))(x), name="decoder")
+    return keras.Model(
+        latents, layers.Reshape(tuple(output_shape), dtype="float32")(x), name="decoder"
+    )
 
 
 def _dense(x, widths, activation, dropout, outputs):
