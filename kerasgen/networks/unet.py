@@ -126,7 +126,7 @@ def _attention(x, heads):
     """Self-attention over places (Vaswani et al., 2017, eq. 1), added to x."""
     height, width, channels = x.shape[1:]
     require(
-        heads > 0 and channels % heads == 0, "heads", f"to divide {channels}", heads
+        heads > 0 and channels % heads == 0, "heads", f"a divisor of {channels}", heads
     )
     split = (-1, height * width, heads, channels // heads)
     # A bias of the keys would change nothing: softmax takes no notice.

@@ -96,7 +96,7 @@ def test_mixed_precision_reaches_the_layers():
     [
         ({"widths": [8, 8, 8]}, "needs sides that 4 divides, not 6×6"),
         ({"widths": []}, "at least one resolution"),
-        ({"widths": [8], "heads": 3}, "heads must be to divide 8"),
+        ({"widths": [8], "heads": 3}, "heads must be a divisor of 8"),
         ({"width": 8}, "did you mean widths"),
     ],
 )
