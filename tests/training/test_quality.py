@@ -137,6 +137,34 @@ def test_collapse_says_what_is_missing():
 
 
 @pytest.mark.parametrize(
+    ("discriminator", "generator", "collapses"),
+    [(1e-8, 1e-2, True), (1e-3, 1e-3, False)],
+)
+def test_a_gan_that_collapses_is_named(
+    discriminator, generator, collapses, tmp_path, capsys
+):
+    """Against a discriminator that never learns, one best image is all it takes."""
+    network = {"name": "dense", "widths": [64]}
+    settings = {
+        "model.classes": 0,
+        "model.loss": "non_saturating",
+        "model.augment": {},
+        "model.generator": network,
+        "model.discriminator": network,
+        "train.epochs": 30,
+        "train.quality_every": 10,
+        "train.quality_samples": 200,
+        "train.learning_rate": {"discriminator": discriminator, "generator": generator},
+    }
+    gan = "tests/contract/gan_contract.yaml"
+    loop.train(recipe.read(gan, settings), tmp_path / "run", quiet=True)
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    found = [float(row["val_diversity"]) for row in rows if row["val_diversity"]]
+    assert (found[-1] < 0.2) if collapses else (found[-1] > 0.6)
+    assert capsys.readouterr().err.count("mode collapse") == collapses
+
+
+@pytest.mark.parametrize(
     ("name", "more", "message"),
     [
         ("autoencoder_digits", {}, "is for models that draw images"),
