@@ -16,7 +16,16 @@ from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
 RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
-SUFFIXES = (".png", ".npy")
+SUFFIXES = (".png", ".npy")  # of images
+TEXTS = (".txt", ".mid")
+CONDITIONS = (
+    "label",
+    "guidance",
+    "temperature",
+    "top_k",
+    "top_p",
+    "max_new_tokens",
+)
 TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
 
 
@@ -80,22 +89,40 @@ def _generate(options):
 
     if options.n < 1:
         raise InputError(f"-n must be at least 1, not {options.n}")
-    out = None if options.out is None else _out_file(options.out)
+    out = None if options.out is None else _out_file(options.out, SUFFIXES + TEXTS)
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
     from kerasgen.models.base import generate_inputs, in_parts
-    from kerasgen.zoo import server
+    from kerasgen.zoo import codec, server
 
     sampler = _sampler(options)
     serve, signatures = server(place, options.runtime, "generate", sampler)
     signature = signatures["generate"]
-    conditions = {"label": options.label, "guidance": options.guidance}
+    conditions = {name: getattr(options, name) for name in CONDITIONS}
+    texts = "token_ids" in signature["inputs"]
+    if out and (out.suffix in TEXTS) != texts:
+        kinds = " or ".join(TEXTS if texts else SUFFIXES)
+        raise InputError(f"this model's samples go to a file that ends in {kinds}")
+    if texts:
+        coded = codec(place)
+        conditions["token_ids"] = coded.ids([options.prompt or ""])
+    elif options.prompt is not None:
+        raise InputError("this model takes no prompt: it draws images")
     rows = generate_inputs(signature["inputs"], options.n, options.seed, conditions)
     outputs = in_parts(serve, "generate", rows)
     total = -(-options.n // 500)
     outputs = _progress(outputs, "generating", options.quiet, total)
-    samples = np.concatenate([part[signature["outputs"][0]] for part in outputs])
+    parts = [part[signature["outputs"][0]] for part in outputs]
+    if texts:
+        samples = [text for part in parts for text in coded.texts(part)]
+        if out is None:
+            print("\n---\n".join(samples))
+            return
+        pictures.write_texts(out, samples)
+        _say(options, f"{options.n} samples in {out}")
+        return
+    samples = np.concatenate(parts)
     out = out or Path(f"{place.name}.png")
     if out.suffix == ".npy":
         pictures.write_array(out, samples)
@@ -307,7 +334,7 @@ def _examples(recipe, options):
     except InputError as error:
         _say(options, f"no pictures of test examples: {error}")
         return None
-    return source["test"].x[:64] / 255.0
+    return source["test"].shown()
 
 
 def _progress(steps, title: str, quiet: bool, total: int):
@@ -348,7 +375,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, metavar="N", help="instead of epochs")
     add("--batch-size", type=int, metavar="N", help="of all devices together")
     add("--seed", type=int, metavar="N")
-    add("--data", metavar="SOURCE", help="tfds:NAME, bundled:digits or folder:DIR")
+    add("--data", metavar="SOURCE", help="tfds:NAME, folder:DIR, text:FILE, …")
     add("--init", metavar="MODEL", help="start from the weights of this model")
     add("--strategy", metavar="NAME", help=" | ".join(STRATEGIES))
     add("--devices", type=int, metavar="N", help="of this machine")
@@ -360,10 +387,19 @@ def _parser() -> argparse.ArgumentParser:
     add("model", metavar="MODEL")
     add("-n", type=int, default=16)
     add("--seed", type=int, default=0, help="equal seeds give equal samples")
-    add("--out", metavar="FILE", help=".png or .npy (default MODEL.png)")
+    add(
+        "--out",
+        metavar="FILE",
+        help=".png or .npy (default MODEL.png); .txt or .mid of texts (printed)",
+    )
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--label", type=int, metavar="K")
     add("--guidance", type=float, metavar="W")
+    add("--prompt", metavar="TEXT", help="what texts begin with")
+    add("--max-new-tokens", type=int, metavar="N")
+    add("--temperature", type=float, metavar="T", help="0 takes the best token")
+    add("--top-k", type=int, metavar="K", help="choose among the best K; 0: all")
+    add("--top-p", type=float, metavar="P", help="choose among the likeliest P in 1")
     _add_sampler(add)
 
     add = command(_restore, "repair images with a diffusion model")

@@ -31,13 +31,29 @@ def write(stem: Path, samples) -> Path:
     stem.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(samples, list):
         path = stem.with_name(stem.name + ".txt")
-        with atomic(path) as temporary:
-            temporary.write_text("\n".join(samples) + "\n", encoding="utf-8")
+        write_texts(path, samples)
         return path
     path = stem.with_name(stem.name + ".png")
     with atomic(path) as temporary:
         Image.fromarray(grid(samples).squeeze()).save(temporary)
     return path
+
+
+def write_texts(path: Path, texts: list[str]) -> None:
+    """Write texts: a line each, or, if some have more lines, with rules between them;
+    or the first as music, if the path ends in .mid."""
+    from kerasgen.training.checkpoint import atomic
+
+    if path.suffix == ".mid":
+        from kerasgen.data import music
+
+        with atomic(path) as temporary:
+            music.midi(texts[0]).save(temporary)
+        return
+    lines = any("\n" in text for text in texts)
+    with atomic(path) as temporary:
+        text = ("\n---\n" if lines else "\n").join(texts) + "\n"
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

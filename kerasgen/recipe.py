@@ -18,7 +18,15 @@ from kerasgen.errors import InputError, unknown
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
 FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
-EVALUATIONS = ("samples", "reconstruction", "likelihood", "bound", "classification")
+EVALUATIONS = (
+    "samples",
+    "reconstruction",
+    "likelihood",
+    "bound",
+    "classification",
+    "text",
+    "molecules",
+)
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
@@ -30,6 +38,8 @@ class Inputs:
 
     image_shape: list | None = None  # [height, width, channels]; other sizes are fitted
     binarize: bool = False  # draw pixels as 0 or 1, anew each time (MNIST in nats)
+    # Text: all of it in windows; or an example a row, cut off at the model's context.
+    windows: bool = True
     split_seed: int = 0  # which examples are held out, where the source doesn't say
 
 
@@ -72,6 +82,7 @@ class Evaluate:
     # mnist, fashion_mnist, inception, or the path of a classifier
     features: str | None = None
     samples: int = 10_000  # beside as many test images, where features are named
+    molecules: bool = False  # samples are SMILES, to be judged as molecules
     bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
 
 

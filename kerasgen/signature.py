@@ -23,6 +23,7 @@ class Input:
         low, high: the range [low, high) that values lie in; examples for
             verification are drawn from it.
         default: the value used for every row where a caller gives none.
+        within: the range in words, where [low, high) isn't how one says it.
     """
 
     shape: tuple = ()
@@ -30,6 +31,7 @@ class Input:
     low: float = 0.0
     high: float = 1.0
     default: float | None = None
+    within: str | None = None
 
     def example(self, batch: int, rng: np.random.Generator, length: int) -> np.ndarray:
         """Random values in range, of shape `(batch, *shape)`."""
@@ -71,6 +73,9 @@ class Signature:
         outputs: the names of the outputs.
         tolerance: largest absolute difference between runtimes that still counts as
             equal; after a whole sampling loop rounding adds up.
+        examples: (batch, random generator, length) -> values of some inputs that are
+            more like real ones than random numbers are.
+        only: the one format that it is exported to, None for all; and why.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -81,6 +86,9 @@ class Signature:
         inputs: Mapping[str, Input],
         outputs: tuple[str, ...],
         tolerance: float = 1e-4,
+        examples: Callable | None = None,
+        only: str | None = None,
+        why: str = "",
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -88,7 +96,8 @@ class Signature:
         self.function = function
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
-        self.tolerance = tolerance
+        self.tolerance, self.examples = tolerance, examples
+        self.only, self.why = only, why
         self._compiled = None
 
     def specs(self) -> list:
@@ -158,10 +167,15 @@ class Signature:
     def example(self, batch: int, seed: int = 0, length: int = 8) -> dict:
         """Random inputs in range for `batch` rows, equal for equal arguments."""
         rng = np.random.default_rng([seed, batch, length])
+        given = self.examples(batch, rng, length) if self.examples else {}
         return {
-            name: entry.example(batch, rng, length)
+            name: given[name] if name in given else entry.example(batch, rng, length)
             for name, entry in self.inputs.items()
         }
+
+    def serves(self, format: str) -> bool:
+        """Whether it is exported to a format."""
+        return self.only in (None, format)
 
     def describe(self) -> dict:
         """The signature as plain values, for manifests and cards."""
@@ -172,11 +186,13 @@ class Signature:
                     "dtype": entry.dtype,
                     "range": [entry.low, entry.high],
                     **({} if entry.default is None else {"default": entry.default}),
+                    **({} if entry.within is None else {"within": entry.within}),
                 }
                 for name, entry in self.inputs.items()
             },
             "outputs": list(self.outputs),
             "tolerance": self.tolerance,
+            **({} if self.only is None else {"only": self.only}),
         }
 
 

@@ -152,7 +152,8 @@ def server(
         described = {
             name: entry
             for name, entry in described.items()
-            if runtimes.path(runtime, place.folder, name).exists()
+            if entry.get("only") in (None, runtime)
+            and runtimes.path(runtime, place.folder, name).exists()
         }
     if signature is not None and signature not in described:
         have = ", ".join(described) or "none"
@@ -160,6 +161,16 @@ def server(
             f"{place.name} can't {signature} in {runtime}: its signatures are {have}"
         )
     return serve, described
+
+
+def codec(place: Place):
+    """How texts become the token ids of a language model (`tokenizers.Codec`)."""
+    from kerasgen.tokenizers import Codec
+
+    path = None if place.folder is None else place.folder / "tokenizer.json"
+    if path and path.exists():
+        return Codec.restored(json.loads(path.read_text(encoding="utf-8")))
+    return load_keras(place.keras).codec
 
 
 def list_recipes() -> list[dict]:

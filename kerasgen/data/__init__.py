@@ -12,6 +12,9 @@ KINDS = {
     "tfds": "a data set of tensorflow-datasets, as in tfds:mnist",
     "bundled": "data that comes with the packages, as in bundled:digits",
     "folder": "a folder of PNG or JPEG files; sub-folders are labels",
+    "text": "a file that is one text",
+    "lines": "a file with an example a line",
+    "chorales": "a JSON file of chorales",
 }
 
 
@@ -20,12 +23,18 @@ class Split:
     """Examples of one split.
 
     Args:
-        x: uint8 images `(n, height, width, channels)`.
+        x: uint8 images `(n, height, width, channels)`, texts `(n,)` as Python strings,
+            or token ids, int32 `(n, length)`.
         y: int32 labels `(n,)`, or None.
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether examples are Python strings."""
+        return self.x.dtype == object
 
     def __len__(self) -> int:
         return len(self.x)
@@ -33,6 +42,20 @@ class Split:
     def take(self, index) -> "Split":
         """The examples at `index`."""
         return Split(self.x[index], None if self.y is None else self.y[index])
+
+    def shown(self, n: int = 64) -> np.ndarray:
+        """The first examples, images as floats in [0, 1]."""
+        first = self.x[:n]
+        return first / 255.0 if first.dtype == np.uint8 else first
+
+    def reader(self):
+        """In the graph: int64 `(batch,)` of examples, and a random number of the epoch
+        of each -> a tuple of x and, where there are labels, y."""
+        import tensorflow as tf
+
+        arrays = (self.x,) if self.y is None else (self.x, self.y)
+        arrays = tuple(tf.constant(array) for array in arrays)
+        return lambda index, _: tuple(tf.gather(array, index) for array in arrays)
 
 
 @dataclasses.dataclass
@@ -51,7 +74,8 @@ def load(source, image_shape=None, split_seed: int = 0) -> Data:
 
     A source without a validation split gives 5% of its training examples; one without
     a test split as well is split 90/5/5. Which examples is fixed by `split_seed`, and
-    never depends on the seed of a run, so that test examples stay test examples.
+    never depends on the seed of a run, so that test examples stay test examples. Of one
+    long text the end is held out.
 
     Args:
         source: "KIND:NAME" (see `KINDS`), or a dict split -> such a source.
@@ -77,13 +101,13 @@ def load(source, image_shape=None, split_seed: int = 0) -> Data:
 
 def load_splits(source: str, image_shape) -> tuple[dict[str, Split], list[str]]:
     """The splits that a source has of its own, and its label names."""
-    from kerasgen.data import images
-
     kind, _, name = str(source).partition(":")
     if kind not in KINDS or not name:
         kinds = "; ".join(f"{key}:… is {text}" for key, text in KINDS.items())
         raise InputError(f"unknown data source {source!r}: {kinds}")
-    return getattr(images, f"load_{kind}")(name, image_shape)
+    from kerasgen.data import sources
+
+    return getattr(sources, f"load_{kind}")(name, image_shape)
 
 
 def find_file(name: str) -> Path:
@@ -116,6 +140,8 @@ def _complete(splits: dict[str, Split], seed: int) -> dict[str, Split]:
         raise unknown("split", "train", splits)
     missing = [name for name in ("validation", "test") if name not in splits]
     train = splits["train"]
+    if train.is_text and len(train) == 1:
+        return _cut(splits, missing)
     order = np.random.default_rng(seed).permutation(len(train))
     held = max(1, len(train) // 20)
     if len(train) <= held * len(missing):
@@ -124,3 +150,12 @@ def _complete(splits: dict[str, Split], seed: int) -> dict[str, Split]:
         splits = splits | {name: train.take(np.sort(order[:held]))}
         order = order[held:]
     return splits | {"train": train.take(np.sort(order))}
+
+
+def _cut(splits: dict[str, Split], missing: list[str]) -> dict[str, Split]:
+    """The last parts of one long text, held out."""
+    from kerasgen.data.text import cut
+
+    shares = [1.0 - 0.05 * len(missing), *(0.05 for _ in missing)]
+    parts = cut(splits["train"].x[0], shares)
+    return splits | dict(zip(["train", *missing], parts, strict=True))

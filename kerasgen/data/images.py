@@ -7,45 +7,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kerasgen.data import Split, find_file
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
-def load_tfds(name: str, image_shape):
-    """A set of tensorflow-datasets, at TFDS_DATA_DIR or where tfds puts it."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name)
-        builder.download_and_prepare()
-    except Exception as error:  # tfds raises a different one for every cause
-        what = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"tensorflow-datasets has no {name!r} on this machine and could not "
-            f"prepare it (see https://www.tensorflow.org/datasets/catalog): {what}"
-        ) from error
-    features = builder.info.features
-    if "image" not in features:
-        raise InputError(
-            f"tfds:{name} has no images: its features are {list(features)}"
-        )
-    splits = {}
-    for split in builder.info.splits:
-        arrays = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-        splits[split] = Split(_fit(arrays["image"], image_shape), _labels(arrays))
-    names = features["label"].names if "label" in features else []
-    return splits, list(names)
+def from_tfds(arrays, labels, image_shape) -> Split:
+    """What tensorflow-datasets has under "image"."""
+    return Split(_fit(arrays["image"], image_shape), labels)
 
 
-def _labels(arrays):
-    return arrays["label"].astype("int32") if "label" in arrays else None
-
-
-def load_bundled(name: str, image_shape):
-    """Data that comes with the packages: scikit-learn's 8×8 handwritten digits."""
-    if name != "digits":
-        raise unknown("bundled data", name, ["digits"])
+def load_digits(image_shape):
+    """scikit-learn's 8×8 handwritten digits."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -8,6 +8,7 @@ an epoch sees every example once.
 import tensorflow as tf
 
 from kerasgen.data import Split
+from kerasgen.random import fold
 
 
 def stream(
@@ -29,9 +30,7 @@ def stream(
         binarize: draw each pixel as 0 or 1 with the image as its probability, anew
             each time an image is seen (dynamic binarisation, float32 images).
     """
-    n = len(split)
-    arrays = (split.x,) if split.y is None else (split.x, split.y)
-    arrays = tuple(tf.constant(array) for array in arrays)
+    n, read = len(split), split.reader()
     n, seed = tf.constant(n, tf.int64), tf.constant(seed, tf.int64)
 
     def batch(counter):
@@ -42,7 +41,7 @@ def stream(
         index = tf.raw_ops.RandomIndexShuffle(
             index=counter % n, seed=key, max_index=n - 1, rounds=4
         )
-        rows = tuple(tf.gather(array, index) for array in arrays)
+        rows = read(index, tf.cast(fold(seed, epoch), tf.int64))
         if binarize:
             rows = (_binarized(rows[0], [seed, counter[0]]), *rows[1:])
         return rows

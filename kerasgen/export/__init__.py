@@ -65,6 +65,8 @@ def write_artifact(
         folder.mkdir()
         unsupported = _write_formats(model, folder, formats, recipe)
         model.save(folder / "model.keras")
+        if hasattr(model, "codec"):
+            _write_json(folder / "tokenizer.json", model.codec.values())
         rows = parity(model, folder)
         wrong = failures(rows)
         if wrong:
@@ -99,10 +101,14 @@ def _write_formats(model, folder, formats, recipe) -> list[dict]:
     if "litert" in formats:
         target = folder / "litert"
         budget = LARGEST - sum(p.stat().st_size for p in folder.rglob("*"))
-        names = model.signatures()
+        names = [k for k, s in model.signatures().items() if s.serves("litert")]
         reasons["litert"] = litert.write(folder / "1", names, target, budget)
     if "savedmodel" not in formats:
         shutil.rmtree(folder / "1")
+    for runtime in formats:
+        for name, signature in model.signatures().items():
+            if not signature.serves(runtime):
+                reasons.setdefault(runtime, {})[name] = signature.why
     return [
         {"signature": signature, "runtime": runtime, "reason": reason}
         for runtime, by_signature in reasons.items()

@@ -47,6 +47,8 @@ def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str
     """Write `folder`/<signature>.onnx; -> signature -> reason, where it can't be."""
     protos, unsupported = {}, {}
     for name, signature in model.signatures().items():
+        if not signature.serves("onnx"):
+            continue
         try:
             protos[name] = convert(signature, metadata | {"signature": name})
         except Exception as error:  # tf2onnx and onnx raise all kinds

@@ -100,6 +100,7 @@ class _CSession:
     """A SavedModel opened through TensorFlow's C API, with ctypes and numpy only."""
 
     TYPES = {1: "float32", 3: "int32", 9: "int64"}  # TF_DataType
+    STRING, STRING_SIZE = 7, 24  # and the bytes of a TF_TString
 
     def __init__(self, folder: Path):
         home = Path(
@@ -115,10 +116,12 @@ class _CSession:
             "LoadSessionFromSavedModel",
             "AllocateTensor",
             "TensorData",
+            "StringGetDataPointer",
         ):
             getattr(self.tf, f"TF_{name}").restype = ctypes.c_void_p
         self.tf.TF_Message.restype = ctypes.c_char_p
         self.tf.TF_TensorByteSize.restype = ctypes.c_size_t
+        self.tf.TF_StringGetSize.restype = ctypes.c_size_t
         self.tf.TF_Dim.restype = ctypes.c_int64
         self.status = ctypes.c_void_p(self.tf.TF_NewStatus())
         self.graph = ctypes.c_void_p(self.tf.TF_NewGraph())
@@ -175,6 +178,8 @@ class _CSession:
         return _Output(operation, int(index or 0))
 
     def _tensor(self, array: np.ndarray) -> int:
+        if array.dtype.kind == "S":
+            return self._strings(array)
         array = np.ascontiguousarray(array)
         kind = {name: number for number, name in self.TYPES.items()}[array.dtype.name]
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
@@ -184,10 +189,31 @@ class _CSession:
         ctypes.memmove(data, array.ctypes.data, array.nbytes)
         return tensor
 
+    def _strings(self, array: np.ndarray) -> int:
+        shape = (ctypes.c_int64 * 1)(len(array))
+        size = ctypes.c_size_t(self.STRING_SIZE * len(array))
+        tensor = self.tf.TF_AllocateTensor(self.STRING, shape, 1, size)
+        for i, text in enumerate(array.tolist()):
+            place = self._place(ctypes.c_void_p(tensor), i)
+            self.tf.TF_StringInit(place)
+            self.tf.TF_StringCopy(place, text, ctypes.c_size_t(len(text)))
+        return tensor
+
+    def _text(self, tensor, i: int) -> bytes:
+        place = self._place(tensor, i)
+        size = self.tf.TF_StringGetSize(place)
+        return ctypes.string_at(self.tf.TF_StringGetDataPointer(place), size)
+
+    def _place(self, tensor, i: int):
+        return ctypes.c_void_p(self.tf.TF_TensorData(tensor) + i * self.STRING_SIZE)
+
     def _array(self, tensor: int) -> np.ndarray:
         tensor = ctypes.c_void_p(tensor)
         rank = self.tf.TF_NumDims(tensor)
         shape = [self.tf.TF_Dim(tensor, i) for i in range(rank)]
+        if self.tf.TF_TensorType(tensor) == self.STRING:
+            (count,) = shape
+            return np.array([self._text(tensor, i) for i in range(count)], object)
         array = np.empty(shape, self.TYPES[self.tf.TF_TensorType(tensor)])
         size = self.tf.TF_TensorByteSize(tensor)
         ctypes.memmove(array.ctypes.data, self.tf.TF_TensorData(tensor), size)
@@ -207,7 +233,11 @@ def main(request: str) -> None:
             opened[name] = RUNTIMES[job["runtime"]](Path(job["artifact"]), name)
         with np.load(call["inputs"], allow_pickle=False) as file:
             inputs = {key: file[key] for key in file.files}
-        np.savez(call["outputs"], **opened[name](inputs))
+        outputs = opened[name](inputs)
+        for key, value in outputs.items():
+            if value.dtype == object:  # strings; others would be pickled
+                outputs[key] = np.array(value.tolist(), "S")
+        np.savez(call["outputs"], **outputs)
 
 
 if __name__ == "__main__":

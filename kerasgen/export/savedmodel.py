@@ -12,7 +12,8 @@ from kerasgen.models.base import Model
 def write(model: Model, path: Path) -> None:
     """Write every signature of `model`; the first is `serving_default` too."""
     archive = keras.export.ExportArchive()  # finds variables; track() stores them twice
-    for i, (name, signature) in enumerate(model.signatures().items()):
+    served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
+    for i, (name, signature) in enumerate(served.items()):
         for key in [name] if i else [name, "serving_default"]:
             archive.add_endpoint(key, signature.positional(), signature.specs())
     archive.write_out(str(path), verbose=False)

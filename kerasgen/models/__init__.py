@@ -14,19 +14,19 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def create(recipe: Recipe, arguments: dict) -> Model:
+def create(recipe: Recipe, data) -> Model:
     """The model of a recipe, with fresh weights.
 
     Args:
         recipe: its family names the class, its `model` has the values.
-        arguments: what the data prescribes (`image_shape`).
+        data: the `kerasgen.data.Data` that it is for.
     Raises:
         InputError: for an unknown family or value, or one that is out of range.
     """
     if recipe.family not in Model.families:
         raise unknown("family", recipe.family, Model.families)
     kind = Model.families[recipe.family]
-    values = arguments | recipe.model
+    values = recipe.model | kind.arguments(recipe, data)
     try:
         inspect.signature(kind.__init__).bind(None, **values)
     except TypeError as error:

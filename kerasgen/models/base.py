@@ -106,6 +106,19 @@ class Model(Trainer, keras.Model):
         """A batch as `fit` receives it -> what losses take; tensors only."""
         raise NotImplementedError
 
+    def row_weights(self, batch):
+        """How much each row of a batch counts in means, `(batch,)`; None: the same."""
+        return None
+
+    @classmethod
+    def arguments(cls, recipe, data) -> dict:
+        """What the data of a recipe prescribes of the constructor's arguments."""
+        return {"image_shape": data["train"].x.shape[1:]}
+
+    def examples(self, split, recipe):
+        """A split of the data, as what `preprocess` takes."""
+        return split
+
     # Building and saving.
 
     def build(self, input_shape=None):
@@ -314,7 +327,7 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
             raise InputError(f"this model needs a {name}")
         value = np.asarray(entry["default"] if value is None else value, entry["dtype"])
         low, high = entry["range"]
-        within = f"at least {low} and below {high}"
+        within = entry.get("within", f"at least {low} and below {high}")
         require(np.all((low <= value) & (value < high)), name, within, value.tolist())
         rows[name] = np.broadcast_to(value, (n, *value.shape[1:]))
     return rows

@@ -8,6 +8,8 @@ A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Role
   last layer;
 - discriminator: as an encoder, and every encoder can be one;
 - generator: as a decoder, and every decoder can be one;
+- language_model: int32 `(batch, length)` -> `(batch, length, vocabulary)`, logits of
+  the next token; and with the methods of `transformer.CausalTransformer`, its cache;
 - denoiser: (noisy images `(batch, *image_shape)`, time `(batch,)`[, one-hot label
   `(batch, classes)`]) -> `(batch, *image_shape)`.
 """
@@ -27,6 +29,7 @@ SHAPES = {
         image_shape,
     ),
 }
+SHAPES["language_model"] = lambda vocabulary, context: ((None,), (None, vocabulary))
 SHAPES["classifier"] = SHAPES["discriminator"] = SHAPES["encoder"]
 SHAPES["generator"] = SHAPES["decoder"]
 STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
@@ -34,12 +37,12 @@ STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
 
 def builders(role: str) -> dict:
     """Name -> builder, of every network that can have that role."""
-    from kerasgen.networks import convnet, dcgan, mlp, sngan, unet
+    from kerasgen.networks import convnet, dcgan, mlp, sngan, transformer, unet
 
     others = builders(STAND_INS[role]) if role in STAND_INS else {}
     return others | {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet, dcgan, sngan, unet)
+        for module in (mlp, convnet, dcgan, sngan, unet, transformer)
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }

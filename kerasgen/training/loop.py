@@ -67,7 +67,11 @@ def train(
         source = data.load(
             recipe.data, recipe.input.image_shape, recipe.input.split_seed
         )
-        model = models.create(recipe, {"image_shape": source["train"].x.shape[1:]})
+        model = models.create(recipe, source)
+        source = data.Data(
+            {name: model.examples(s, recipe) for name, s in source.splits.items()},
+            source.label_names,
+        )
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
             _optimizers(values, model.phases(), total_steps),
@@ -92,7 +96,7 @@ def train(
         f"{len(source['train']):,} training examples, {total_steps:,} steps",
     )
 
-    examples = source["validation"].x[:64] / 255.0
+    examples = source["validation"].shown()
     out.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(out, values, steps_per_epoch, examples)
     if started:

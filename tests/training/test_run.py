@@ -136,7 +136,7 @@ def test_compare_weights_tells_differences(tmp_path, digits_run):
     assert compare(digits_run, tmp_path / "none.keras") == 2
 
 
-def test_phases_have_optimizers_and_schedules_of_their_own():
+def test_phases_have_optimizers_and_schedules_of_their_own(digits):
     """The critic takes two updates a step, so its schedule is twice as long."""
     settings = {
         "train.optimizer": {"discriminator": "rmsprop", "generator": {"name": "adam"}},
@@ -147,7 +147,7 @@ def test_phases_have_optimizers_and_schedules_of_their_own():
         "model.discriminator": "dense",
     }
     values = recipe.read(GAN, settings)
-    model = models.create(values, {"image_shape": (8, 8, 1)})
+    model = models.create(values, digits)
     optimizers = loop._optimizers(values.train, model.phases(), 100)
     for name, kind, rate, steps in (
         ("discriminator", "RMSprop", 4e-4, 200),
@@ -164,9 +164,9 @@ def test_phases_have_optimizers_and_schedules_of_their_own():
     ("key", "value"),
     [("learning_rate", {"critic": 1e-4}), ("optimizer", {"generator": "adam"})],
 )
-def test_every_phase_needs_its_value(key, value):
+def test_every_phase_needs_its_value(key, value, digits):
     values = recipe.read(GAN, {f"train.{key}": value})
-    model = models.create(values, {"image_shape": (8, 8, 1)})
+    model = models.create(values, digits)
     message = f"train.{key} is for .*: give it for discriminator, generator"
     with pytest.raises(InputError, match=message):
         loop._optimizers(values.train, model.phases(), 100)

@@ -136,16 +136,45 @@ class Trainer:
         self.tested.assign(0)
 
     def fit(self, x=None, y=None, *arguments, sample_weight=None, **options):
-        """As in Keras; `sample_weight` works without `y` too."""
-        y = _unlabelled(x) if y is None and sample_weight is not None else y
-        options["sample_weight"] = sample_weight
-        return super().fit(x, y, *arguments, **options)
+        """As in Keras; `sample_weight` works without `y` too, and lists of strings."""
+        if options.get("validation_data") is not None:
+            held = options["validation_data"]
+            is_tuple = isinstance(held, (tuple, list)) and not _is_text(held)
+            x_y_weight = held if is_tuple else (held,)
+            options["validation_data"] = self._prepared(*x_y_weight)
+            if not is_tuple:  # a dataset, or x alone
+                options["validation_data"] = options["validation_data"][0]
+        x, y, sample_weight = self._prepared(x, y, sample_weight)
+        return super().fit(x, y, *arguments, sample_weight=sample_weight, **options)
 
     def evaluate(self, x=None, y=None, *arguments, sample_weight=None, **options):
-        """As in Keras; `sample_weight` works without `y` too."""
-        y = _unlabelled(x) if y is None and sample_weight is not None else y
-        options["sample_weight"] = sample_weight
-        return super().evaluate(x, y, *arguments, **options)
+        """As in Keras, and as `fit` here."""
+        x, y, weight = self._prepared(x, y, sample_weight)
+        return super().evaluate(x, y, *arguments, sample_weight=weight, **options)
+
+    def predict(self, x, *arguments, **options):
+        """As in Keras; lists of strings too."""
+        return super().predict(self._prepared(x)[0], *arguments, **options)
+
+    def _prepared(self, x, y=None, weight=None):
+        """Strings go through `preprocess` at once: a compiled step can't take them."""
+        if isinstance(x, tf.data.Dataset):
+            strings = [s for s in tree.flatten(x.element_spec) if s.dtype == tf.string]
+            if strings:
+
+                def prepared(*row):
+                    x, y, weight = keras.utils.unpack_x_y_sample_weight(row)
+                    rest = () if weight is None else (tf.zeros_like(weight), weight)
+                    return (self.preprocess(x, y), *rest)
+
+                x = x.map(prepared).prefetch(2)
+        elif _is_text(x):
+            x, y = self.preprocess(tf.constant(x), y), None
+            n = len(tree.flatten(x)[0])
+            y = None if weight is None else np.zeros(n, "int32")
+        elif y is None and weight is not None:
+            y = _unlabelled(x)  # Keras drops weights that come without
+        return x, y, weight
 
     def train_step(self, data):
         """Run every phase once (or `repeats` times) and report its terms."""
@@ -199,7 +228,8 @@ class Trainer:
             return self(self.preprocess(x, y), training=False)
 
     def _unpack(self, data):
-        """-> batch, weights of the rows or None, global row numbers, global count."""
+        """-> batch, weights of the rows or None, global row numbers, global count (or
+        sum of `row_weights`)."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self.preprocess(x, y)
         n = tf.shape(tree.flatten(batch)[0])[0]
@@ -213,6 +243,12 @@ class Trainer:
             sizes = context.all_reduce(tf.distribute.ReduceOp.SUM, sizes)
             rows += tf.reduce_sum(tf.where(tf.range(replicas) < replica, sizes, 0))
             total = tf.reduce_sum(sizes)
+        share = self.row_weights(batch)
+        if share is not None:
+            weight = share if weight is None else share * tf.reshape(weight, [-1])
+            total = tf.reduce_sum(share)
+            if replicas > 1:
+                total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)
         return batch, weight, rows, tf.cast(total, tf.float32)
 
     def _report(self, terms, weight):
@@ -251,6 +287,15 @@ def _parts(batch, weight, rows, count: int):
         part = slice(n * i // count, n * (i + 1) // count) if count > 1 else slice(None)
         weights = None if weight is None else weight[part]
         yield i, tree.map_structure(lambda v: v[part], batch), weights, rows[part]  # noqa: B023
+
+
+def _is_text(x) -> bool:
+    """Whether x is strings: a list, an array or a tensor."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and isinstance(x[0], (str, bytes))
+    return getattr(x, "dtype", None) == tf.string or (
+        isinstance(x, np.ndarray) and x.dtype.kind in "OSU"
+    )
 
 
 def _unlabelled(x):

@@ -1,0 +1,43 @@
+"""Chorales as text: a character a voice and sixteenth note, and back to music."""
+
+from collections.abc import Sequence
+
+VOICES = 4
+LOWEST = 36  # MIDI note of "!"; a rest is " "
+TICKS = 120  # of 480 a quarter: a sixteenth
+
+
+def text(piece: Sequence[Sequence[int]]) -> str:
+    """Steps of MIDI notes -> text: each step is its notes, low to high, and a "\\n"."""
+    return "".join("".join(map(_character, sorted(step))) + "\n" for step in piece)
+
+
+def steps(text: str) -> list[list[int]]:
+    """Text -> steps of MIDI notes."""
+    return [[ord(c) - 33 + LOWEST for c in line] for line in text.splitlines()]
+
+
+def midi(text: str):
+    """Text as music: a `mido.MidiFile` in which repeated notes are held."""
+    import mido
+
+    file = mido.MidiFile(ticks_per_beat=480)
+    track = mido.MidiTrack()
+    file.tracks.append(track)
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(80)))
+    sounding, waited = set(), 0
+    for step in [*steps(text), []]:
+        notes = {note for note in step if 0 <= note < 128}
+        for kind, changed in (
+            ("note_off", sounding - notes),
+            ("note_on", notes - sounding),
+        ):
+            for note in sorted(changed):
+                track.append(mido.Message(kind, note=note, velocity=72, time=waited))
+                waited = 0
+        sounding, waited = notes, waited + TICKS
+    return file
+
+
+def _character(note: int) -> str:
+    return chr(int(note) - LOWEST + 33)

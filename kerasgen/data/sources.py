@@ -1,0 +1,71 @@
+"""Sources: `load_<kind>(name, image_shape)` -> their splits, and label names."""
+
+import re
+
+from kerasgen.data import Split, images, text
+from kerasgen.data.images import load_folder
+from kerasgen.data.text import load_chorales, load_lines, load_text
+from kerasgen.errors import InputError, unknown
+
+__all__ = [
+    "load_bundled",
+    "load_chorales",
+    "load_folder",
+    "load_lines",
+    "load_text",
+    "load_tfds",
+]
+
+BUNDLED = {
+    "digits": images.load_digits,
+    "python_docs": lambda image_shape: text.load_python_docs(),
+}
+
+
+def load_bundled(name: str, image_shape):
+    """Data that comes with the packages."""
+    if name not in BUNDLED:
+        raise unknown("bundled data", name, BUNDLED)
+    return BUNDLED[name](image_shape)
+
+
+def load_tfds(name: str, image_shape):
+    """A set of tensorflow-datasets, at TFDS_DATA_DIR or where tfds puts it.
+
+    `NAME[SPLITS]`, as in `imdb_reviews[train+test]`, is one split of those.
+    """
+    import tensorflow_datasets as tfds
+
+    name, wanted = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", name).groups()
+    try:
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+        splits = (
+            {"train": wanted} if wanted else {key: key for key in builder.info.splits}
+        )
+        arrays = {
+            key: tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+            for key, split in splits.items()
+        }
+    except Exception as error:  # tfds raises a different one for every cause
+        what = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"tensorflow-datasets has no {name!r} on this machine and could not "
+            f"prepare it (see https://www.tensorflow.org/datasets/catalog): {what}"
+        ) from error
+    features = builder.info.features
+    names = features["label"].names if "label" in features else []
+    return {key: _split(value, name, image_shape) for key, value in arrays.items()}, [
+        *names
+    ]
+
+
+def _split(arrays, name, image_shape) -> Split:
+    labels = arrays["label"].astype("int32") if "label" in arrays else None
+    if "image" in arrays:
+        return images.from_tfds(arrays, labels, image_shape)
+    if "text" in arrays:
+        return text.from_tfds(arrays["text"], labels)
+    raise InputError(
+        f"tfds:{name} has no images and no text: its features are {list(arrays)}"
+    )

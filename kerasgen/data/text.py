@@ -1,0 +1,139 @@
+"""Sources of text, and token ids as examples."""
+
+import dataclasses
+import gzip
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasgen.data import Split, find_file
+from kerasgen.errors import InputError
+from kerasgen.tokenizers import END, Tokenizer, padded
+
+
+@dataclasses.dataclass
+class Windows(Split):
+    """One long row of tokens, as windows of `length` tokens to predict after one.
+
+    `x` are the windows that begin at 0, `length`, …; in training the cuts move from
+    epoch to epoch.
+
+    Args:
+        tokens: int32 `(n,)`, n > 1.
+        length: tokens to predict in a window.
+    """
+
+    x: np.ndarray = dataclasses.field(init=False)
+    y: None = dataclasses.field(init=False, default=None)
+    tokens: np.ndarray
+    length: int
+
+    def __post_init__(self):
+        count = -(-(len(self.tokens) - 1) // self.length)
+        full = np.zeros(count * self.length + 1, "int32")
+        full[: len(self.tokens)] = self.tokens
+        view = np.lib.stride_tricks.sliding_window_view(full, self.length + 1)
+        self.x = view[:: self.length]
+
+    def reader(self):
+        import tensorflow as tf
+
+        tokens, last = tf.constant(self.tokens), len(self.tokens) - self.length - 1
+        if last < 0:  # one window, padded
+            return super().reader()
+        within = tf.range(self.length + 1, dtype=tf.int64)
+
+        def rows(index, random):
+            first = tf.minimum(index * self.length + random % self.length, last)
+            return (tf.gather(tokens, first[:, None] + within),)
+
+        return rows
+
+
+def load_text(name: str, image_shape=None):
+    """A file that is one text."""
+    return {"train": _split([_read(name)])}, []
+
+
+def load_lines(name: str, image_shape=None):
+    """A file with an example a line."""
+    lines = [line for line in _read(name).split("\n") if line]
+    if not lines:
+        raise InputError(f"{name} has no lines")
+    return {"train": _split(lines)}, []
+
+
+def load_python_docs():
+    """The topics of Python's own help."""
+    from pydoc_data.topics import topics
+
+    return {"train": _split([topics[key] for key in sorted(topics)])}, []
+
+
+def from_tfds(texts, labels) -> Split:
+    """What tensorflow-datasets has under "text"."""
+    return _split([text.decode() for text in np.atleast_1d(texts)], labels)
+
+
+def cut(text: str, shares: Sequence[float]) -> list[Split]:
+    """One text as successive parts."""
+    ends = [round(len(text) * share) for share in np.cumsum(shares)]
+    starts = [0, *ends[:-1]]
+    return [_split([text[start:end]]) for start, end in zip(starts, ends, strict=True)]
+
+
+def tokenized(
+    split: Split, tokenizer: Tokenizer, context: int, windows: bool, ends: bool
+) -> Split:
+    """Texts as rows of at most `context` tokens to predict, and one before them.
+
+    Args:
+        split: texts.
+        tokenizer: whose tokens.
+        context: tokens to predict a row.
+        windows: one long row of all texts, cut into windows; else a row a text, cut
+            off where it is longer.
+        ends: each text begins and ends with token 1.
+    """
+    mark = [END] if ends or not windows else []
+    rows = [mark + list(tokenizer.encode(text)) for text in split.x]
+    if windows:
+        tokens = np.fromiter((i for row in [*rows, mark] for i in row), "int32")
+        return Windows(tokens, context)
+    return Split(padded([(row + mark)[: context + 1] for row in rows]), split.y)
+
+
+def _split(texts: Sequence[str], labels=None) -> Split:
+    x = np.empty(len(texts), object)
+    x[:] = texts
+    return Split(x, labels)
+
+
+def _read(name: str) -> str:
+    path = find_file(name)
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
+
+
+def load_chorales(name: str, image_shape=None):
+    """A JSON file of chorales: split -> pieces, each a list of steps of MIDI notes."""
+    from kerasgen.data import music
+
+    try:
+        pieces = json.loads(_read(name))
+        return {
+            {"valid": "validation"}.get(split, split): _split(
+                [music.text(piece) for piece in part]
+            )
+            for split, part in pieces.items()
+        }, []
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{name} is not a file of chorales: it must hold {{split: [[[note, …], …], "
+            "…]}}"
+        ) from error

@@ -1,0 +1,307 @@
+"""Language model: a Transformer that predicts the next token, and writes on."""
+
+import numpy as np
+from keras import ops
+
+from kerasgen import decoding, networks, tokenizers
+from kerasgen import signature as s
+from kerasgen.data.text import tokenized
+from kerasgen.errors import require, require_positive
+from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
+from kerasgen.networks.attention import append
+
+
+class LanguageModel(GenerativeModel):
+    """A decoder-only Transformer (Radford et al., 2018).
+
+    Texts begin and end with token 1 (`kerasgen.tokenizers.END`), unless `opening` says
+    that it was trained on a text without beginning: then generation starts with that.
+
+    Args:
+        tokenizer: a `kerasgen.tokenizers.Tokenizer`, or its `values()`.
+        context: the largest number of tokens that one is predicted from.
+        network: tokens -> logits, with a cache: a `CausalTransformer`, or what
+            `kerasgen.networks.build` takes ("transformer").
+        opening: what an empty prompt stands for, one token; None: the beginning.
+        max_new_tokens: the default of `generate`.
+        repetition_penalty: see `kerasgen.decoding.sample`.
+        **kwargs: see `kerasgen.models.base.Model`.
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    prefers_xla = True
+
+    def __init__(
+        self,
+        tokenizer,
+        context: int,
+        network="transformer",
+        opening: str | None = None,
+        max_new_tokens: int = 200,
+        repetition_penalty: float = 1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_positive(context=context, max_new_tokens=max_new_tokens)
+        above = repetition_penalty > 0
+        require(above, "repetition_penalty", "above 0", repetition_penalty)
+        self.tokenizer = tokenizers.restored(tokenizer)
+        self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
+        self.context, self.max_new_tokens = context, max_new_tokens
+        self.repetition_penalty = repetition_penalty
+        self.has_ends = opening is None
+        first = [tokenizers.END] if opening is None else self.tokenizer.encode(opening)
+        require(len(first) == 1, "opening", "one token", opening)
+        self.first = first[0]
+        self.codec = tokenizers.Codec(self.tokenizer, self.has_ends, context)
+        self.network = networks.build(
+            "language_model",
+            network,
+            self.dtype_policy,
+            vocabulary=self.tokenizer.size,
+            context=context,
+        )
+        self.build()
+
+    @classmethod
+    def arguments(cls, recipe, data):
+        spec = recipe.model.get("tokenizer", "characters")
+        every = spec == "characters"  # what test texts are written in is no secret
+        splits = data.splits.values() if every else [data["train"]]
+        texts = [text for split in splits for text in split.x]
+        return {"tokenizer": tokenizers.trained(spec, texts)}
+
+    def examples(self, split, recipe):
+        windows = recipe.input.windows
+        return tokenized(split, self.tokenizer, self.context, windows, self.has_ends)
+
+    def preprocess(self, x, y=None):
+        """Texts, or token ids `(batch, T)` -> {"token_ids"}, of which all but the first
+        are predicted; texts are cut off at the context."""
+        if isinstance(x, dict):
+            return x
+        x = ops.convert_to_tensor(x)
+        if x.dtype == "string":
+            return {"token_ids": self._marked(x)}
+        return {"token_ids": ops.cast(x, "int32")}
+
+    def _marked(self, texts):
+        """Strings `(batch,)` -> END, their tokens, END; `(batch, context + 1)`."""
+        ids = self.tokenizer.ragged(texts).to_tensor(0, shape=(None, self.context))
+        lengths = ops.sum(ops.cast(ids != 0, "int32"), axis=1, keepdims=True)
+        ids = ops.pad(ids, [[0, 0], [1, 1]])
+        places = ops.arange(self.context + 2)[None]
+        end = ops.logical_or(places == 0, places == lengths + 1)
+        return ops.where(end, tokenizers.END, ids)[:, : self.context + 1]
+
+    def row_weights(self, batch):
+        """Every token counts the same, however long its text is."""
+        return ops.sum(ops.cast(batch["token_ids"][:, 1:] != 0, "float32"), axis=1)
+
+    def phases(self):
+        return [Phase("language_model", [self.network], self.example_losses, ["loss"])]
+
+    def example_losses(self, batch, noise, training):
+        """-log p(token | those before), nats, the mean of each row."""
+        inputs, targets = batch["token_ids"][:, :-1], batch["token_ids"][:, 1:]
+        logits = self.network(inputs, training=training)
+        nats = ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+        counts = ops.cast(targets != 0, "float32")
+        total = ops.maximum(ops.sum(counts, axis=1), 1.0)
+        return {"loss": ops.sum(nats * counts, axis=1) / total}
+
+    def call(self, inputs, training=False):
+        """Token ids `(batch, T)`, texts, or a batch of `preprocess` -> logits."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        return self.network(batch["token_ids"], training=training)
+
+    # Decoding.
+
+    def begin(self, token_ids, lengths, places):
+        """What follows each row, and keys and values of all, in a cache.
+
+        Rotary positions have no end: the cache holds the last `context` places.
+        """
+        x, caches = self.network.read(token_ids)
+        last = ops.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
+        places = ops.minimum(places, self.context)
+        room = [[0, 0], [0, 0], [0, places - ops.shape(token_ids)[1]], [0, 0]]
+        caches = [tuple(ops.pad(part, room) for part in cache) for cache in caches]
+        return self.network.embedding.scores(last), caches
+
+    def advance(self, token_ids, positions, caches):
+        """One more token a row, `(batch,)`, at its position."""
+        places = ops.arange(ops.shape(caches[0][0])[2])
+        seen = places[None] <= positions[:, None]
+        return self.network.step(token_ids, positions, caches, seen[:, None, None])
+
+    def continued(self, token_ids, seed, **options):
+        """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""
+        empty = ops.logical_and(
+            ops.arange(ops.shape(token_ids)[1])[None] == 0, token_ids == 0
+        )
+        token_ids = ops.where(empty, self.first, token_ids)
+        return decoding.sample(
+            self.begin,
+            self.advance,
+            token_ids,
+            seed,
+            stop=tokenizers.END if self.has_ends else None,
+            forbidden=(0,) if self.has_ends else (0, tokenizers.END),
+            limit=self.context if self.network.limited else None,
+            repetition_penalty=self.repetition_penalty,
+            **options,
+        )
+
+    def generate(self, n: int, seed: int = 0, prompt="", **conditions) -> list[str]:
+        """n texts.
+
+        Args:
+            n, seed: as in `GenerativeModel.generate`.
+            prompt: what they begin with, one text or one a row.
+            **conditions: temperature (0 takes the best token), top_k (0 for all),
+                top_p, max_new_tokens: one value, or one a row.
+        Returns:
+            The texts, prompts included.
+        Raises:
+            InputError: for a value out of range, or a prompt that doesn't fit.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        signature = self.signatures()["generate"].describe()
+        conditions["token_ids"] = self.codec.ids(prompts)
+        rows = generate_inputs(signature["inputs"], n, seed, conditions)
+        parts = in_parts(self.serve, "generate", rows)
+        return [text for part in parts for text in self.codec.texts(part["output_ids"])]
+
+    def preview(self, examples, n):
+        return self.generate(min(n, 8))
+
+    def signatures(self):
+        size = self.tokenizer.size
+        ids = s.Input((None,), "int32", low=0, high=size)
+        options = {
+            "seed": s.seed(),
+            "temperature": s.Input(high=100.0, default=1.0),
+            "top_k": s.Input((), "int32", low=0, high=2**31 - 1, default=0),
+            "top_p": s.Input(
+                low=1e-6, high=1.000001, default=1.0, within="above 0 and at most 1"
+            ),
+            "max_new_tokens": s.Input(
+                (), "int32", low=0, high=2**20, default=self.max_new_tokens
+            ),
+        }
+
+        def complete(prompt, **options):
+            token_ids = self.tokenizer.ragged(prompt).to_tensor(0)
+            start = ops.full((ops.shape(token_ids)[0], 1), tokenizers.END, "int32")
+            # With no column at all there would be no first token to put in.
+            both = [start, token_ids] if self.has_ends else [token_ids, 0 * start]
+            token_ids = ops.concatenate(both, axis=1)
+            return {
+                "text": self.tokenizer.strings(self.continued(token_ids, **options))
+            }
+
+        def prefill(input_ids):
+            x, caches = self.network.read(input_ids)
+            return {"logits": self.network.embedding.scores(x)} | _named(
+                "present", caches
+            )
+
+        def decode_step(input_ids, attention_mask, position_ids, **past):
+            caches = [
+                tuple(past[f"past_key_values.{i}.{part}"] for part in ("key", "value"))
+                for i in range(self.network.depth)
+            ]
+            seen = (attention_mask > 0)[:, None, None]
+            logits, caches = self.network.step(
+                input_ids[:, 0], position_ids[:, 0], caches, seen, append
+            )
+            return {"logits": logits[:, None]} | _named("present", caches)
+
+        heads, width = self.network.heads, self.network.width
+        cache = s.Input((heads, None, width // heads), low=-1.0)
+        past = _named("past_key_values", [(cache, cache)] * self.network.depth)
+        present = list(_named("present", [("", "")] * self.network.depth))
+        one = s.Input((1,), "int32", low=0, high=size)
+        own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
+        return {
+            "generate": self.signature(
+                lambda **inputs: {"output_ids": self.continued(**inputs)},
+                {"token_ids": ids} | options,
+                ["output_ids"],
+                examples=self._prompts,
+            ),
+            "complete": self.signature(
+                complete,
+                {"prompt": s.Input((), "string")} | options,
+                ["text"],
+                examples=self._texts,
+                only="savedmodel",
+                why="strings",
+            ),
+            "logits": self.signature(
+                lambda token_ids: {"logits": self.network(token_ids)},
+                {"token_ids": ids},
+                ["logits"],
+                tolerance=1e-3,  # of numbers that have no bounds
+            ),
+            "prefill": self.signature(
+                prefill,
+                {"input_ids": ids},
+                ["logits", *present],
+                tolerance=1e-3,
+                **own_loop,
+            ),
+            "decode_step": self.signature(
+                decode_step,
+                {
+                    "input_ids": one,
+                    "attention_mask": s.Input((None,), "int32", high=2),
+                    "position_ids": one,
+                }
+                | past,
+                ["logits", *present],
+                tolerance=1e-3,
+                examples=self._steps,
+                **own_loop,
+            ),
+        }
+
+    # Examples for verification.
+
+    def _options(self, batch, rng):
+        return {
+            "temperature": rng.choice([0.0, 0.7, 1.0], batch).astype("float32"),
+            "top_k": rng.choice([0, 3, 10], batch).astype("int32"),
+            "top_p": rng.choice([0.8, 1.0], batch).astype("float32"),
+            "max_new_tokens": rng.integers(1, 13, batch, dtype="int32"),
+        }
+
+    def _prompts(self, batch, rng, length):
+        ids = rng.integers(2, self.tokenizer.size, (batch, length), dtype="int32")
+        lengths = rng.integers(1, length + 1, batch)
+        lengths[0] = length
+        return {
+            "token_ids": ids * (np.arange(length) < lengths[:, None])
+        } | self._options(batch, rng)
+
+    def _texts(self, batch, rng, length):
+        ids = self._prompts(batch, rng, length)["token_ids"]
+        texts = [text.encode() for text in self.codec.texts(ids)]
+        return {"prompt": np.array(texts, "S")} | self._options(batch, rng)
+
+    def _steps(self, batch, rng, length):
+        return {
+            "attention_mask": np.ones((batch, length + 1), "int32"),
+            "position_ids": np.full((batch, 1), length, "int32"),
+        }
+
+
+def _named(kind: str, caches) -> dict:
+    """Keys and values of every block, as onnxruntime-genai names them."""
+    return {
+        f"{kind}.{i}.{part}": tensor
+        for i, cache in enumerate(caches)
+        for part, tensor in zip(("key", "value"), cache, strict=True)
+    }

@@ -1,0 +1,214 @@
+"""Attention (Vaswani et al., 2017, section 3.2), written to be read.
+
+Masks are boolean, True where a query may look, and broadcast to `(…, T, S)`: T queries,
+S keys. Keys and values that are computed once and looked at again, step by step, are a
+*cache*: a pair of tensors `(batch, heads, S, d)`.
+"""
+
+import keras
+from keras import layers, ops
+
+from kerasgen.errors import require
+from kerasgen.networks.dropout import Dropout
+
+
+def attend(q, k, v, mask=None, dropout=None):
+    """softmax(q k^T / sqrt(d)) v (eq. 1).
+
+    Args:
+        q: `(…, T, d)`.
+        k, v: `(…, S, d)`.
+        mask: see above; None: all queries look at all keys.
+        dropout: a layer, applied to the weights.
+    Returns:
+        The output `(…, T, d)`, and the weights `(…, T, S)`.
+    """
+    scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.swapaxes(k, -1, -2))
+    if mask is not None:
+        scores = ops.where(mask, scores, ops.cast(-1e4, scores.dtype))
+    weights = ops.softmax(scores)
+    return ops.matmul(weights if dropout is None else dropout(weights), v), weights
+
+
+def causal_mask(length):
+    """`(T, T)`: position t sees 0 … t."""
+    t = ops.arange(length)
+    return t[:, None] >= t[None]
+
+
+def rotate(x, positions, base: float = 10_000.0):
+    """Rotary position embedding (Su et al., 2021, eq. 34, on halves).
+
+    Args:
+        x: queries or keys `(batch, heads, T, d)`, d even.
+        positions: int32 `(batch or 1, T)`.
+    """
+    half = x.shape[-1] // 2
+    wavelength = ops.convert_to_tensor(
+        [base ** (i / half) for i in range(half)], dtype="float32"
+    )
+    angle = ops.cast(positions, "float32")[:, None, :, None] / wavelength
+    cos, sin = (ops.cast(f(angle), x.dtype) for f in (ops.cos, ops.sin))
+    a, b = x[..., :half], x[..., half:]
+    return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+def put(cache, new, positions):
+    """Write keys and values of one position into a cache of fixed size.
+
+    Position p goes to place p mod S, so a full cache forgets the oldest.
+
+    Args:
+        cache: pair of `(batch, heads, S, d)`.
+        new: pair of `(batch, heads, 1, d)`.
+        positions: int32 `(batch, 1)`.
+    """
+
+    def written(old, value):
+        batch, heads, size = (ops.shape(old)[i] for i in range(3))
+        d = old.shape[-1]
+        # Rows of a table (batch * heads * S, d): one index each is the fastest write.
+        row = ops.arange(batch * heads) * size
+        slot = ops.repeat(positions[:, 0] % size, heads)
+        table = ops.scatter_update(
+            ops.reshape(old, (-1, d)),
+            (row + slot)[:, None],
+            ops.reshape(value, (-1, d)),
+        )
+        return ops.reshape(table, (batch, heads, size, d))
+
+    return tuple(written(old, value) for old, value in zip(cache, new, strict=True))
+
+
+def append(cache, new, positions):
+    """Keys and values after those of a cache: S grows."""
+    return tuple(
+        ops.concatenate([old, value], axis=2)
+        for old, value in zip(cache, new, strict=True)
+    )
+
+
+@keras.saving.register_keras_serializable("kerasgen")
+class SingleHeadAttention(layers.Layer):
+    """Attention with one head: learned queries, keys and values of size `units`.
+
+    Call: `(x (batch, T, …), memory (batch, S, …) or None for x, attention_mask)` ->
+    `(batch, T, units)`, and with `return_weights` also the weights `(batch, T, S)`.
+    """
+
+    def __init__(self, units: int, bias: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.bias = units, bias
+        options = {"use_bias": bias, "dtype": self.dtype_policy}
+        self.query = layers.Dense(units, name="query", **options)
+        # A bias of the keys changes nothing: softmax takes no notice.
+        self.key = layers.Dense(units, name="key", **options | {"use_bias": False})
+        self.value = layers.Dense(units, name="value", **options)
+
+    def build(self, input_shape):
+        for layer in (self.query, self.key, self.value):
+            layer.build(input_shape)
+
+    def call(self, x, memory=None, attention_mask=None, return_weights=False):
+        memory = x if memory is None else memory
+        output, weights = attend(
+            self.query(x), self.key(memory), self.value(memory), attention_mask
+        )
+        return (output, weights) if return_weights else output
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units, "bias": self.bias}
+
+
+@keras.saving.register_keras_serializable("kerasgen")
+class MultiHeadAttention(layers.Layer):
+    """Attention with several heads, each on its own projection (section 3.2.2).
+
+    Args:
+        heads: their number; divides the width of the input.
+        bias: add one to each projection.
+        rotary: queries and keys turn with their position.
+        dropout: of the weights.
+        scale: standard deviation of the last projection's initial weights.
+    Raises:
+        InputError: if `heads` doesn't divide the width.
+    """
+
+    def __init__(
+        self, heads, bias=False, rotary=False, dropout=0.0, scale=0.02, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.heads, self.bias, self.rotary = heads, bias, rotary
+        self.dropout_rate, self.scale = dropout, scale
+        self.dropout = Dropout(dropout) if dropout else None
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        require(
+            self.heads > 0 and width % self.heads == 0,
+            "heads",
+            f"a divisor of {width}",
+            self.heads,
+        )
+        self.query = linear(self, width, bias=self.bias, name="query")
+        self.key_value = linear(self, 2 * width, bias=self.bias, name="key_value")
+        self.output_layer = linear(
+            self, width, bias=self.bias, scale=self.scale, name="output"
+        )
+        for layer in (self.query, self.key_value, self.output_layer):
+            layer.build(input_shape)
+
+    def queries(self, x, positions=None):
+        """`(batch, T, width)` -> `(batch, heads, T, d)`."""
+        q = self._split(self.query(x))
+        return rotate(q, positions) if self.rotary else q
+
+    def keys_values(self, x, positions=None):
+        """`(batch, S, width)` -> keys and values, each `(batch, heads, S, d)`."""
+        k, v = map(self._split, ops.split(self.key_value(x), 2, axis=-1))
+        return (rotate(k, positions) if self.rotary else k), v
+
+    def look(self, x, cache, mask=None, positions=None):
+        """What x, `(batch, T, width)`, sees: the output likewise, and the weights."""
+        q = self.queries(x, positions)
+        h, weights = attend(q, *cache, mask, self.dropout)
+        width = self.heads * q.shape[-1]
+        h = ops.reshape(ops.transpose(h, (0, 2, 1, 3)), (-1, ops.shape(x)[1], width))
+        return self.output_layer(h), weights
+
+    def call(
+        self,
+        x,
+        memory=None,
+        attention_mask=None,
+        positions=None,
+        return_weights=False,
+    ):
+        """Look at `memory`, or at x itself."""
+        if positions is None:
+            positions = ops.arange(ops.shape(x)[1])[None]
+        cache = self.keys_values(x if memory is None else memory, positions)
+        output, weights = self.look(x, cache, attention_mask, positions)
+        return (output, weights) if return_weights else output
+
+    def get_config(self):
+        values = {"dropout": self.dropout_rate, "scale": self.scale}
+        names = ("heads", "bias", "rotary")
+        values |= {name: getattr(self, name) for name in names}
+        return super().get_config() | values
+
+    def _split(self, x):
+        d = x.shape[-1] // self.heads
+        x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, d))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+
+def linear(owner, units: int, bias=False, scale=0.02, name=None):
+    """A dense layer with initial weights of a standard deviation (as GPT-2's)."""
+    return layers.Dense(
+        units,
+        use_bias=bias,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=scale),
+        dtype=owner.dtype_policy,
+        name=name,
+    )

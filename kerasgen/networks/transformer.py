@@ -1,0 +1,359 @@
+"""Transformers (Vaswani et al., 2017): one block for decoders and encoders."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from kerasgen.errors import InputError, require, require_positive, unknown
+from kerasgen.networks.attention import (
+    MultiHeadAttention,
+    append,
+    causal_mask,
+    linear,
+    put,
+)
+from kerasgen.networks.dropout import Dropout
+from kerasgen.networks.unet import SinusoidalEmbedding
+
+# What a block is made of. "modern" is what small models are best with today (as LLaMA,
+# Touvron et al., 2023); "gpt2" is Radford et al. (2019); "classic" is Vaswani et al.
+STYLES = {
+    "modern": {
+        "pre_norm": True,
+        "norm": "rms",
+        "activation": "swiglu",
+        "bias": False,
+        "positions": "rotary",
+    },
+    "gpt2": {
+        "pre_norm": True,
+        "norm": "layer",
+        "activation": "gelu",
+        "bias": True,
+        "positions": "learned",
+    },
+    "classic": {
+        "pre_norm": False,
+        "norm": "layer",
+        "activation": "relu",
+        "bias": True,
+        "positions": "sinusoidal",
+    },
+}
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "gelu": lambda x: ops.gelu(x, approximate=True),
+    "swiglu": ops.silu,
+}
+
+
+@keras.saving.register_keras_serializable("kerasgen")
+class Block(layers.Layer):
+    """Self-attention, attention to a memory where there is one, and a small MLP.
+
+    Args:
+        width: of the residual stream.
+        heads: of attention.
+        style: a key of `STYLES`.
+        hidden: width of the MLP; default 4 × width, or 8/3 × width, rounded up to a
+            multiple of 16, with SwiGLU, which has three matrices (Shazeer, 2020).
+        dropout: after each part, and of attention weights.
+        cross: also attend to a memory.
+        depth: number of blocks, for the initial scale of what each adds.
+    """
+
+    def __init__(
+        self,
+        width,
+        heads,
+        style="modern",
+        hidden=None,
+        dropout=0.0,
+        cross=False,
+        depth=1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.values = {
+            "width": width,
+            "heads": heads,
+            "style": style,
+            "hidden": hidden,
+            "dropout": dropout,
+            "cross": cross,
+            "depth": depth,
+        }
+        self.style = STYLES[style]
+        gated = self.style["activation"] == "swiglu"
+        hidden = hidden or (math.ceil(width / 6) * 16 if gated else 4 * width)
+        scale = 0.02 / math.sqrt(2 * depth)  # GPT-2: the sum of all keeps its size
+        bias, dtype = self.style["bias"], self.dtype_policy
+        attention = {"bias": bias, "dropout": dropout, "scale": scale, "dtype": dtype}
+        rotary = self.style["positions"] == "rotary"
+        self.attention = MultiHeadAttention(heads, rotary=rotary, **attention)
+        self.cross = MultiHeadAttention(heads, **attention) if cross else None
+        self.norms = [normalization(self) for _ in range(3 if cross else 2)]
+        self.up = linear(self, 2 * hidden if gated else hidden, bias, name="up")
+        self.down = linear(self, width, bias, scale, name="down")
+        self.dropout = Dropout(dropout, dtype=dtype)
+        self.hidden, self.gated = hidden, gated
+
+    def build(self, input_shape):
+        batch, length, _ = input_shape
+        for layer in (self.attention, self.cross, *self.norms, self.up):
+            if layer is not None:
+                layer.build(input_shape)
+        self.down.build((batch, length, self.hidden))
+
+    def call(
+        self,
+        x,
+        attention_mask=None,
+        positions=None,
+        cache=None,
+        write=append,
+        memory=None,
+        memory_mask=None,
+    ):
+        """-> x `(batch, T, width)`, and the keys and values of all it has seen.
+
+        Args:
+            x: `(batch, T, width)`.
+            attention_mask: what x may see of all up to here.
+            positions: int32 `(batch or 1, T)`.
+            cache: keys and values of earlier positions; None for none.
+            write: how those of x join them (`attention.put` or `append`).
+            memory: keys and values of the memory (`self.cross.keys_values`).
+            memory_mask: what x may see of it.
+        """
+
+        def attended(h):
+            nonlocal cache
+            new = self.attention.keys_values(h, positions)
+            cache = new if cache is None else write(cache, new, positions)
+            return self.attention.look(h, cache, attention_mask, positions)[0]
+
+        x = self._add(x, self.norms[0], attended)
+        if self.cross is not None:
+
+            def looked(h):
+                return self.cross.look(h, memory, memory_mask)[0]
+
+            x = self._add(x, self.norms[-1], looked)
+        return self._add(x, self.norms[1], self._mlp), cache
+
+    def _add(self, x, norm, part):
+        if self.style["pre_norm"]:
+            return x + self.dropout(part(norm(x)))
+        return norm(x + self.dropout(part(x)))
+
+    def _mlp(self, x):
+        x, activation = self.up(x), ACTIVATIONS[self.style["activation"]]
+        if self.gated:
+            gate, x = ops.split(x, 2, axis=-1)
+            return self.down(activation(gate) * x)
+        return self.down(activation(x))
+
+    def get_config(self):
+        return super().get_config() | self.values
+
+
+def normalization(owner, style=None):
+    """The normalisation layer of a style."""
+    kind = {"rms": layers.RMSNormalization, "layer": layers.LayerNormalization}
+    style = style or owner.style
+    return kind[style["norm"]](epsilon=1e-5, dtype=owner.dtype_policy)
+
+
+@keras.saving.register_keras_serializable("kerasgen")
+class Embedding(layers.Layer):
+    """Tokens as vectors, with positions where the style has them here; and back.
+
+    Args:
+        vocabulary: number of tokens.
+        width: of the vectors.
+        context: largest number of positions, for "learned" ones.
+        style: a key of `STYLES`.
+        tied: use the same table to score tokens (Press & Wolf, 2017).
+    """
+
+    def __init__(self, vocabulary, width, context, style="modern", tied=True, **kwargs):
+        super().__init__(**kwargs)
+        self.values = {
+            "vocabulary": vocabulary,
+            "width": width,
+            "context": context,
+            "style": style,
+            "tied": tied,
+        }
+        self.kind = STYLES[style]["positions"]
+        self.width = width
+
+    def build(self, input_shape=None):
+        values = self.values
+        shape, scale = (values["vocabulary"], values["width"]), {"stddev": 0.02}
+        options = {"initializer": keras.initializers.RandomNormal(**scale)}
+        self.table = self.add_weight(name="table", shape=shape, **options)
+        if self.kind == "learned":
+            shape = (values["context"], values["width"])
+            self.places = self.add_weight(name="places", shape=shape, **options)
+        elif self.kind == "sinusoidal":
+            self.sinusoids = SinusoidalEmbedding(values["width"])
+        if not values["tied"]:
+            shape = (values["vocabulary"], values["width"])
+            self.scorer = self.add_weight(name="scorer", shape=shape, **options)
+
+    def call(self, token_ids, positions):
+        """int32 `(batch, T)`, positions `(batch or 1, T)` -> `(batch, T, width)`."""
+        x = ops.take(self.table, token_ids, axis=0)
+        if self.kind == "learned":
+            x += ops.take(self.places, positions, axis=0)
+        elif self.kind == "sinusoidal":
+            flat = self.sinusoids(ops.reshape(positions, (-1,)))
+            shape = (-1, ops.shape(positions)[1], self.width)
+            x = x * math.sqrt(self.width) + ops.cast(ops.reshape(flat, shape), x.dtype)
+        return x
+
+    def scores(self, x):
+        """`(…, width)` -> logits `(…, vocabulary)`, float32."""
+        table = self.table if self.values["tied"] else self.scorer
+        logits = ops.matmul(x, ops.transpose(ops.cast(table, x.dtype)))
+        return ops.cast(logits, "float32")
+
+    def get_config(self):
+        return super().get_config() | self.values
+
+
+@keras.saving.register_keras_serializable("kerasgen")
+class CausalTransformer(keras.Model):
+    """A decoder-only Transformer: each position sees itself and those before.
+
+    Call: int32 `(batch, T)` -> logits of the next token `(batch, T, vocabulary)`.
+
+    Args:
+        vocabulary: number of tokens.
+        context: largest number of positions that one sees.
+        width, depth, heads: of the blocks.
+        style: "modern", "gpt2" or "classic" (`STYLES`).
+        hidden: see `Block`.
+        dropout: in blocks and of embeddings.
+        tied: the table of tokens also scores them.
+    """
+
+    def __init__(
+        self,
+        vocabulary,
+        context,
+        width=128,
+        depth=4,
+        heads=4,
+        style="modern",
+        hidden=None,
+        dropout=0.0,
+        tied=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_positive(vocabulary=vocabulary, context=context, depth=depth)
+        require_positive(width=width, heads=heads)
+        check_style(style, width, heads)
+        self.values = {
+            "vocabulary": vocabulary,
+            "context": context,
+            "width": width,
+            "depth": depth,
+            "heads": heads,
+            "style": style,
+            "hidden": hidden,
+            "dropout": dropout,
+            "tied": tied,
+        }
+        self.context, self.heads, self.width = context, heads, width
+        self.depth = depth
+        options = {"style": style, "dtype": self.dtype_policy}
+        self.embedding = Embedding(vocabulary, width, context, tied=tied, **options)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
+        block = {"hidden": hidden, "dropout": dropout, "depth": depth}
+        self.blocks = [Block(width, heads, **block, **options) for _ in range(depth)]
+        # Post-norm blocks end in one.
+        last = STYLES[style]["pre_norm"]
+        self.norm = normalization(self, STYLES[style]) if last else None
+        self.build((None, None))
+
+    def build(self, input_shape):
+        shape = (*input_shape, self.width)
+        self.embedding.build(input_shape)
+        for layer in [*self.blocks, self.norm]:
+            if layer is not None:
+                layer.build(shape)
+        self.built = True
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are no positions from `context` on."""
+        return STYLES[self.values["style"]]["positions"] == "learned"
+
+    def call(self, token_ids):
+        return self.embedding.scores(self.read(token_ids)[0])
+
+    def read(self, token_ids):
+        """Tokens `(batch, T)` -> the last layer at each `(batch, T, width)`, caches."""
+        length = ops.shape(token_ids)[1]
+        positions = ops.arange(length)[None]
+        return self._run(token_ids, positions, causal_mask(length))
+
+    def step(self, token_ids, positions, caches, mask, write=put):
+        """The logits after one more token a row, `(batch, vocabulary)`, and caches.
+
+        Args:
+            token_ids, positions: int32 `(batch,)`.
+            caches: a pair a block, as `read` gives them, of S places.
+            mask: `(batch, 1, 1, S)` the places to see, the new one included.
+            write: how the new keys and values join (`attention.put` or `append`).
+        """
+        x, caches = self._run(
+            token_ids[:, None], positions[:, None], mask, caches, write
+        )
+        return self.embedding.scores(x[:, 0]), caches
+
+    def _run(self, token_ids, positions, mask, caches=None, write=None):
+        x = self.dropout(self.embedding(token_ids, positions))
+        after = []
+        for i, block in enumerate(self.blocks):
+            before = None if caches is None else caches[i]
+            options = {"cache": before, "write": write, "positions": positions}
+            x, cache = block(x, attention_mask=mask, **options)
+            after.append(cache)
+        return (x if self.norm is None else self.norm(x)), after
+
+    def get_config(self):
+        return super().get_config() | self.values
+
+
+def transformer_language_model(
+    vocabulary: int,
+    context: int,
+    width=128,
+    depth=4,
+    heads=4,
+    style="modern",
+    hidden=None,
+    dropout=0.0,
+    tied=True,
+) -> keras.Model:
+    """A `CausalTransformer`; see there."""
+    return CausalTransformer(
+        vocabulary, context, width, depth, heads, style, hidden, dropout, tied
+    )
+
+
+def check_style(style, width, heads) -> None:
+    """One line about what doesn't fit."""
+    if style not in STYLES:
+        raise unknown("style", style, STYLES)
+    if width % heads:
+        raise InputError(f"heads must be a divisor of width {width}, not {heads}")
+    if STYLES[style]["positions"] == "rotary":
+        even = f"such that {width} / heads is even, for rotary positions"
+        require((width // heads) % 2 == 0, "heads", even, heads)
