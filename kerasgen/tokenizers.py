@@ -191,6 +191,7 @@ class SentencePiece(Tokenizer):
     def decode(self, ids):
         return self._model.decode([int(i) for i in ids if i > END])
 
+    @functools.cached_property
     def _layer(self):
         import keras_nlp
 
@@ -199,13 +200,14 @@ class SentencePiece(Tokenizer):
     def ragged(self, texts):
         import tensorflow as tf
 
-        return tf.cast(self._layer()(texts), tf.int32)
+        # A function: outside of graphs the layer gives lists.
+        return tf.cast(tf.function(self._layer.tokenize)(texts), tf.int32)
 
     def strings(self, ids):
         import tensorflow as tf
 
         kept = tf.ragged.boolean_mask(ids, ids > END)
-        return self._layer().detokenize(kept)
+        return tf.function(self._layer.detokenize)(kept)
 
     def values(self):
         return {"name": self.name, "proto": base64.b64encode(self.proto).decode()}

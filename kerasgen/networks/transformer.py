@@ -114,19 +114,22 @@ class Block(layers.Layer):
         cache=None,
         write=append,
         memory=None,
-        memory_mask=None,
+        memory_attention_mask=None,
     ):
         """-> x `(batch, T, width)`, and the keys and values of all it has seen.
 
         Args:
             x: `(batch, T, width)`.
             attention_mask: what x may see of all up to here.
-            positions: int32 `(batch or 1, T)`.
+            positions: int32 `(batch or 1, T)`; default 0 … T - 1.
             cache: keys and values of earlier positions; None for none.
             write: how those of x join them (`attention.put` or `append`).
             memory: keys and values of the memory (`self.cross.keys_values`).
-            memory_mask: what x may see of it.
+            memory_attention_mask: what x may see of it.
         """
+
+        if positions is None:
+            positions = ops.arange(ops.shape(x)[1])[None]
 
         def attended(h):
             nonlocal cache
@@ -138,7 +141,7 @@ class Block(layers.Layer):
         if self.cross is not None:
 
             def looked(h):
-                return self.cross.look(h, memory, memory_mask)[0]
+                return self.cross.look(h, memory, memory_attention_mask)[0]
 
             x = self._add(x, self.norms[-1], looked)
         return self._add(x, self.norms[1], self._mlp), cache

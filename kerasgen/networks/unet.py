@@ -203,7 +203,7 @@ class SinusoidalEmbedding(layers.Layer):
         frequency = ops.exp(
             ops.arange(half, dtype="float32") * (-9.210340371976184 / (half - 1))
         )  # 1 to 1 / 10,000
-        angle = position[:, None] * frequency
+        angle = ops.cast(position, "float32")[:, None] * frequency
         return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)
 
     def compute_output_shape(self, input_shape):

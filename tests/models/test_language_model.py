@@ -1,0 +1,243 @@
+"""The language model: prompts, caches, strings, and what bad input is told."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasgen
+from kerasgen import data, models, recipe
+from kerasgen.data.text import Windows, cut, tokenized
+from kerasgen.errors import InputError
+from kerasgen.random import row_seeds
+from kerasgen.tokenizers import Bytes, Characters
+
+TEXTS = ["abcabcabc", "cab", "bca", "abba"] * 8
+
+
+def language_model(**values):
+    keras.utils.set_random_seed(0)
+    network = {"name": "transformer", "width": 32, "depth": 2, "heads": 2}
+    options = {"tokenizer": Characters("abc\n"), "context": 12, "network": network}
+    return kerasgen.LanguageModel(**options | values)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = language_model()
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    model.fit(TEXTS * 4, epochs=20, batch_size=16, verbose=0)
+    return model
+
+
+def test_it_learns_texts_and_where_they_end(trained):
+    assert trained.evaluate(TEXTS, verbose=0) < 0.6
+    drawn = trained.generate(50, seed=1, temperature=0.7)
+    assert np.mean([text in TEXTS for text in drawn]) > 0.7
+
+
+def test_fit_takes_lists_arrays_datasets_and_weights():
+    def loss(x, **options):
+        model = language_model()
+        model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+        options = {"batch_size": 16, "shuffle": False, "verbose": 0} | options
+        return model.fit(x, **options).history["loss"][0]
+
+    expected = loss(TEXTS)
+    assert loss(np.array(TEXTS, object)) == expected
+    assert loss(tf.constant(TEXTS)) == expected
+    batches = tf.data.Dataset.from_tensor_slices(TEXTS).batch(16)
+    assert loss(batches, batch_size=None) == expected
+    held = loss(TEXTS, validation_data=batches)
+    assert held == expected
+    weights = np.repeat([1.0, 0.0], 16)
+    assert loss(TEXTS, sample_weight=weights) != expected
+    compiled = language_model()
+    compiled.compile(keras.optimizers.SGD(0.1))  # by XLA, which has no strings
+    found = compiled.fit(TEXTS, batch_size=16, shuffle=False, verbose=0)
+    assert found.history["loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_token_counts_the_same():
+    model = language_model()
+    model.compile(jit_compile=False)
+    rows = np.array([[1, 2, 3, 4, 1], [1, 3, 0, 0, 0]], "int32")
+    logits = np.asarray(model.network(rows[:, :-1]))
+    top = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    nats = -np.take_along_axis(top, rows[:, 1:, None], -1)[..., 0]
+    expected = nats[rows[:, 1:] != 0].mean()
+    assert model.evaluate(rows, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def full(model, ids):
+    """Greedy decoding that computes everything anew for each token."""
+    row = list(ids)
+    while len(row) < len(ids) + 6 and (len(row) == len(ids) or row[-1] != 1):
+        logits = np.array(model.network(np.array([row], "int32"))[0, -1])
+        logits[0] = -np.inf
+        row.append(int(logits.argmax()))
+    return row
+
+
+@pytest.mark.parametrize("style", ["modern", "gpt2", "classic"])
+def test_with_a_cache_or_without_the_same_is_written(style):
+    network = {"name": "transformer", "width": 32, "depth": 2, "heads": 2}
+    model = language_model(network=network | {"style": style})
+    for weight in model.trainable_variables:  # far from ties
+        weight.assign(weight * 3.0)
+    ids = model.codec.ids(["", "a", "bca"])
+    found = model.serve(
+        "generate",
+        token_ids=ids,
+        seed=row_seeds(0, 3),
+        temperature=np.zeros(3),
+        max_new_tokens=np.full(3, 6),
+    )["output_ids"]
+    for row, prompt in zip(found, ids, strict=True):
+        assert row[row != 0].tolist() == full(model, prompt[prompt != 0].tolist())
+
+
+def test_rotary_models_write_beyond_their_context(trained):
+    """As if each token saw the last 12, of which the cache keeps what was computed."""
+    endless = language_model(opening="\n")
+    (text,) = endless.generate(1, max_new_tokens=40)
+    assert len(text) == 41
+    network = {"name": "transformer", "width": 8, "depth": 1, "heads": 1}
+    learned = language_model(opening="\n", network=network | {"style": "gpt2"})
+    (text,) = learned.generate(1, max_new_tokens=40)
+    assert len(text) == 12
+
+
+def test_an_empty_prompt_is_the_beginning_or_the_opening(trained):
+    assert trained.generate(3, prompt="", temperature=0) == trained.generate(
+        3, temperature=0
+    )
+    stream = language_model(opening="\n")
+    assert stream.generate(2, seed=3) == stream.generate(2, seed=3, prompt="\n")
+    given = {"seed": row_seeds(3, 2), "max_new_tokens": np.full(2, 5)}
+    complete = stream.serve("complete", prompt=np.array([b"", b"\n"]), **given)["text"]
+    assert complete[0][:1] == b"\n" and len(complete[1]) == 6
+
+
+def test_strings_are_completed_in_the_graph(trained):
+    given = {"seed": row_seeds(0, 3), "max_new_tokens": np.full(3, 4)}
+    prompts = ["a", "", "bca"]
+    texts = trained.serve("complete", prompt=np.array(prompts, "S"), **given)["text"]
+    ids = trained.serve("generate", token_ids=trained.codec.ids(prompts), **given)
+    expected = trained.codec.texts(ids["output_ids"])
+    assert [text.decode() for text in texts] == expected
+
+
+def test_prefill_and_steps_write_what_generate_does(trained):
+    """The loop of a client: onnxruntime-genai's, in short."""
+    ids = trained.codec.ids(["ab"])
+    outputs = trained.serve("prefill", input_ids=ids)
+    row = ids[0].tolist()
+    for _ in range(5):
+        logits = outputs["logits"][0, -1]
+        row.append(int(np.argmax(np.where(np.arange(len(logits)) == 0, -99, logits))))
+        past = {
+            key.replace("present", "past_key_values"): value
+            for key, value in outputs.items()
+            if key != "logits"
+        }
+        outputs = trained.serve(
+            "decode_step",
+            input_ids=np.array([row[-1:]]),
+            attention_mask=np.ones((1, len(row))),
+            position_ids=np.array([[len(row) - 1]]),
+            **past,
+        )
+    options = {"seed": [0], "temperature": [0.0], "max_new_tokens": [5]}
+    found = trained.serve("generate", token_ids=ids, **options)["output_ids"][0]
+    stop = row.index(1, 1) + 1 if 1 in row[1:] else len(row)
+    assert found[found != 0].tolist() == row[:stop]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": "xyz"}, "does not know the character 'x'"),
+        ({"prompt": "a" * 12}, "13 tokens, and the model's context 12"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0.0"),
+        ({"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
+        ({"temperature": -1.0}, "temperature must be at least 0"),
+        ({"top_k": -1}, "top_k must be at least 0"),
+        ({"label": 3}, "takes no label"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(trained, options, message):
+    with pytest.raises(InputError, match=message):
+        trained.generate(2, **options)
+
+
+def test_one_prompt_a_row(trained):
+    found = trained.generate(3, prompt=["a", "b", "ca"], max_new_tokens=[0, 2, 3])
+    assert found[0] == "a" and found[1][0] == "b" and found[2][:2] == "ca"
+
+
+# Its data.
+
+
+def test_windows_see_every_token_and_move():
+    tokens = np.arange(2, 103, dtype="int32")
+    windows = Windows(tokens, 10)
+    assert len(windows) == 10 and windows.x.shape == (10, 11)
+    assert windows.x[:, 1:].ravel().tolist() == tokens[1:].tolist()
+    from kerasgen.data.stream import stream
+
+    epochs = [
+        np.sort([row[0][0] for (row,) in stream(windows, 1, 0, i * 10, i * 10 + 10)])
+        for i in range(3)
+    ]
+    for firsts in epochs:
+        assert set(np.diff(firsts)[:-1].tolist()) == {10}
+    assert len({firsts[0] for firsts in epochs}) > 1
+
+
+def test_short_texts_are_one_padded_window():
+    windows = Windows(np.array([2, 3, 4], "int32"), 8)
+    assert windows.x.tolist() == [[2, 3, 4, 0, 0, 0, 0, 0, 0]]
+    from kerasgen.data.stream import stream
+
+    ((row,),) = stream(windows, 2, 0, 0, 1)
+    assert row.numpy().tolist() == windows.x.tolist() * 2
+
+
+def test_texts_are_rows_or_one_long_row():
+    split = data.load_splits("bundled:python_docs", None)[0]["train"].take(slice(2))
+    split.x[:] = ["ab", "é"]
+    rows = tokenized(split, Bytes(), 3, windows=False, ends=True)
+    assert rows.x.tolist() == [[1, 99, 100, 1], [1, 0xC3 + 2, 0xA9 + 2, 1]]
+    long = tokenized(split, Bytes(), 3, windows=True, ends=True)
+    assert long.tokens.tolist() == [1, 99, 100, 1, 0xC3 + 2, 0xA9 + 2, 1]
+    plain = tokenized(split, Bytes(), 3, windows=True, ends=False)
+    assert plain.tokens.tolist() == [99, 100, 0xC3 + 2, 0xA9 + 2]
+
+
+def test_one_text_is_cut_at_its_end(tmp_path):
+    text = "".join(chr(97 + i % 26) for i in range(1000))
+    (tmp_path / "a.txt").write_text(text)
+    loaded = data.load(f"text:{tmp_path / 'a.txt'}")
+    parts = [loaded[name].x[0] for name in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [900, 50, 50] and "".join(parts) == text
+    assert [s.x[0] for s in cut("abcd", [0.5, 0.5])] == ["ab", "cd"]
+
+
+def test_lines_are_examples(tmp_path):
+    (tmp_path / "a.smi").write_text("\n".join(f"C{i}" for i in range(40)) + "\n")
+    loaded = data.load(f"lines:{tmp_path / 'a.smi'}")
+    assert [len(s) for s in loaded.splits.values()] == [36, 2, 2]
+    with pytest.raises(InputError, match="no data at"):
+        data.load("lines:/nowhere/a.smi")
+
+
+def test_recipes_name_what_their_models_take():
+    for name in recipe.names():
+        values = recipe.read(name)
+        if values.family == "language_model":
+            values = recipe.read(name, {"data": "bundled:python_docs"})
+            if "sentencepiece" not in str(values.model["tokenizer"]):
+                values.model["opening"] = values.model.get("opening")
+                model = models.create(values, data.load(values.data))
+                assert model.count_params() < 3_000_000

@@ -1,0 +1,123 @@
+"""Attention equals Keras's own, with and without a cache."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kerasgen.errors import InputError
+from kerasgen.networks.attention import (
+    MultiHeadAttention,
+    SingleHeadAttention,
+    append,
+    attend,
+    causal_mask,
+    put,
+    rotate,
+)
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def test_attention_is_a_weighted_mean():
+    q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 6, seed=2)
+    output, weights = attend(q, k, v)
+    scores = np.einsum("btd,bsd->bts", q, k) / 2.0
+    expected = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_allclose(output, expected @ v, atol=1e-5)
+
+
+def test_masked_keys_are_not_seen():
+    q, k, v = numbers(1, 4, 2), numbers(1, 4, 2, seed=1), numbers(1, 4, 2, seed=2)
+    output, weights = attend(q, k, v, causal_mask(4))
+    assert np.array_equal(np.asarray(weights[0]) > 0, np.tri(4, dtype=bool))
+    np.testing.assert_allclose(output[0, 0], v[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_equals_keras_with_the_same_weights(cross):
+    width, heads = 12, 3
+    ours = MultiHeadAttention(heads, bias=True)
+    theirs = keras.layers.MultiHeadAttention(heads, width // heads)
+    x, memory = numbers(2, 5, width), numbers(2, 7, width, seed=1)
+    memory = memory if cross else x
+    mask = None if cross else np.asarray(causal_mask(5))
+    theirs(x, memory)
+    ours.build(x.shape)
+    for variable in ours.variables:
+        variable.assign(numbers(*variable.shape, seed=len(variable.path)))
+    query, query_bias = ours.query.weights
+    both, both_bias = (np.split(np.asarray(w), 2, -1) for w in ours.key_value.weights)
+    output, output_bias = ours.output_layer.weights
+    shape, rows = (width, heads, -1), (heads, -1)
+    theirs.set_weights(
+        [
+            np.reshape(query, shape),
+            np.reshape(query_bias, rows),
+            both[0].reshape(shape),
+            both_bias[0].reshape(rows),
+            both[1].reshape(shape),
+            both_bias[1].reshape(rows),
+            np.reshape(output, (heads, -1, width)),
+            np.asarray(output_bias),
+        ]
+    )
+    expected, scores = theirs(
+        x, memory, attention_mask=mask, return_attention_scores=True
+    )
+    found, weights = ours(
+        x, memory if cross else None, attention_mask=mask, return_weights=True
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(weights, scores, atol=1e-5)
+
+
+def test_one_head_equals_keras():
+    x = numbers(2, 5, 6)
+    ours = SingleHeadAttention(4)
+    ours(x)
+    output, weights = ours(x, attention_mask=causal_mask(5), return_weights=True)
+    inputs = [ours.query(x), ours.value(x), ours.key(x)]
+    expected, scores = keras.layers.Attention()(
+        [inputs[0] / 2.0, *inputs[1:]],  # Keras's does not scale
+        use_causal_mask=True,
+        return_attention_scores=True,
+    )
+    np.testing.assert_allclose(output, expected, atol=1e-5)
+    np.testing.assert_allclose(weights, scores, atol=1e-6)
+
+
+def test_rotated_products_depend_on_distance_alone():
+    q, k = numbers(1, 1, 1, 8), numbers(1, 1, 1, 8, seed=1)
+
+    def product(a, b):
+        turned = (rotate(x, np.array([[p]], "int32")) for x, p in ((q, a), (k, b)))
+        return float(ops.sum(ops.multiply(*turned)))
+
+    assert product(3, 1) == pytest.approx(product(13, 11), abs=1e-4)
+    assert product(3, 1) != pytest.approx(product(3, 2), abs=1e-3)
+    assert product(0, 0) == pytest.approx(float(np.sum(q * k)), abs=1e-5)
+
+
+def test_put_writes_where_append_adds_and_forgets_the_oldest():
+    cache = (numbers(2, 3, 4, 5), numbers(2, 3, 4, 5, seed=1))
+    new = (numbers(2, 3, 1, 5, seed=2), numbers(2, 3, 1, 5, seed=3))
+    positions = np.array([[2], [5]], "int32")  # the second is at place 1 again
+    for before, value, after in zip(
+        cache, new, put(cache, new, positions), strict=True
+    ):
+        expected = before.copy()
+        expected[0, :, 2], expected[1, :, 1] = value[0, :, 0], value[1, :, 0]
+        np.testing.assert_array_equal(after, expected)
+    for before, value, after in zip(
+        cache, new, append(cache, new, positions), strict=True
+    ):
+        np.testing.assert_array_equal(after, np.concatenate([before, value], axis=2))
+
+
+def test_heads_divide_the_width():
+    with pytest.raises(InputError, match="heads must be a divisor of 8, not 3"):
+        MultiHeadAttention(3).build((None, None, 8))

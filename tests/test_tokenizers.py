@@ -1,0 +1,89 @@
+"""Text -> tokens -> the same text, in Python and in the graph."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasgen import tokenizers
+from kerasgen.errors import InputError
+from kerasgen.tokenizers import Codec
+
+TEXTS = ["To be, or not to be", "", "Grüße aus Köln!\n", "日本"]
+CORPUS = TEXTS + [f"line {i} of a corpus of words, words and words" for i in range(300)]
+
+
+@pytest.fixture(scope="module", params=["characters", "bytes", "sentencepiece"])
+def tokenizer(request):
+    spec = {"name": request.param}
+    if request.param == "sentencepiece":
+        spec["size"] = 400
+    return tokenizers.trained(spec, CORPUS)
+
+
+def test_texts_come_back(tokenizer):
+    for text in TEXTS:
+        ids = tokenizer.encode(text)
+        assert all(1 < i < tokenizer.size for i in ids)
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.decode([1, *ids, 1, 0, 0]) == text
+
+
+def test_the_graph_does_the_same(tokenizer):
+    ragged = tokenizer.ragged(tf.constant(TEXTS))
+    assert ragged.dtype == tf.int32
+    assert ragged.to_list() == [list(tokenizer.encode(text)) for text in TEXTS]
+    ids = tf.pad(ragged.to_tensor(0), [[0, 0], [1, 2]], constant_values=1)
+    back = [text.decode() for text in tokenizer.strings(ids).numpy()]
+    assert back == TEXTS
+
+
+def test_a_tokenizer_is_plain_values(tokenizer):
+    again = tokenizers.restored(tokenizer.values())
+    assert again.size == tokenizer.size
+    assert [again.encode(t) for t in TEXTS] == [tokenizer.encode(t) for t in TEXTS]
+
+
+def test_unknown_characters_are_named_in_python_and_left_out_in_the_graph():
+    known = tokenizers.Characters("abc")
+    with pytest.raises(InputError, match="does not know the character 'x': it knows"):
+        known.encode("abx")
+    assert known.ragged(tf.constant(["axb", "xyz"])).to_list() == [[2, 3], []]
+
+
+def test_every_text_has_bytes():
+    assert tokenizers.Bytes().encode("é") == [0xC3 + 2, 0xA9 + 2]
+    pieces = tokenizers.trained({"name": "sentencepiece", "size": 400}, CORPUS)
+    assert pieces.decode(pieces.encode("Ω≈ç√")) == "Ω≈ç√"
+
+
+def test_a_codec_pads_and_refuses_what_is_too_long():
+    codec = Codec(tokenizers.Characters("abc"), ends=True, context=4)
+    ids = codec.ids(["abc", "", "b"])
+    assert ids.tolist() == [[1, 2, 3, 4], [1, 0, 0, 0], [1, 3, 0, 0]]
+    assert codec.texts(ids) == ["abc", "", "b"]
+    assert Codec.restored(codec.values()).ids(["b"]).tolist() == [[1, 3]]
+    with pytest.raises(InputError, match="5 tokens, and the model's context 4"):
+        codec.ids(["abca"])
+    without = Codec(tokenizers.Characters("abc"), ends=False, context=4)
+    assert without.ids([""]).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("character", "did you mean characters"),
+        ({"name": "sentencepiece", "size": 10}, "above 300, not 10"),
+        ({"name": "sentencepiece", "size": 100_000}, "no tokenizer of 100000 pieces"),
+        ({"name": "bytes", "size": 3}, "unknown value of the bytes tokenizer"),
+    ],
+)
+def test_what_does_not_fit_is_said(spec, message):
+    with pytest.raises(InputError, match=message):
+        tokenizers.trained(spec, CORPUS)
+
+
+def test_training_is_repeatable():
+    spec = {"name": "sentencepiece", "size": 400}
+    a, b = (tokenizers.trained(spec, CORPUS).values() for _ in range(2))
+    assert a == b
+    assert np.isfinite(len(a["proto"]))
