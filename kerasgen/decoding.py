@@ -1,27 +1,43 @@
 """Decoding: from scores of the next token to sequences, inside the graph.
 
-What is decoded gives two functions:
-
-- `start(token_ids, lengths, places)` -> logits `(batch, vocabulary)` of what follows
-  each row, and a state with room for `places` positions;
-- `step(token_ids, positions, state)` -> logits after one more token a row, and state.
+What is decoded has four methods (`Decoder`). Keys and values of the past are kept in
+two caches: a long one, and one for the tokens of a block of `BLOCK`, which alone changes
+from token to token. So the work of a token is that of reading the past, not of copying.
 
 Every row is decoded as if it were alone: its noise is a function of its seed and of how
 many tokens it has got.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 from keras import ops
 
 from kerasgen import random
 
 LOWEST = -1e9  # the logit of what can't be chosen
+BLOCK = 16
+
+
+class Decoder(Protocol):
+    """What `sample` needs of a model; caches are any nested tensors."""
+
+    def begin(self, token_ids, lengths):
+        """Prompts `(batch, T)` -> logits `(batch, vocabulary)` of what follows each,
+        and the long cache."""
+
+    def room(self, lengths):
+        """An empty cache of a block, for as many rows."""
+
+    def advance(self, token_ids, lengths, t, columns, past, recent):
+        """One more token a row, `(batch,)`, the t-th new one: logits, and `recent` with
+        it at place t % BLOCK. `columns` is T, of the prompts."""
+
+    def absorb(self, past, recent):
+        """The long cache, with a full block."""
 
 
 def sample(
-    start: Callable,
-    step: Callable,
+    decoder: Decoder,
     token_ids,
     seed,
     temperature,
@@ -36,7 +52,7 @@ def sample(
     """Continue every row, token by token, until all rows are done.
 
     Args:
-        start, step: see above.
+        decoder: what is decoded.
         token_ids: int32 `(batch, T)`, T > 0, right-padded with 0; no row is empty.
         seed: int32 `(batch,)`.
         temperature: float32 `(batch,)`, logits are divided by it; 0 takes the best.
@@ -53,41 +69,52 @@ def sample(
         int32 `(batch, T + largest max_new_tokens)`: each row, what follows it, and 0.
     """
     lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
-    steps = ops.max(max_new_tokens)
-    width = ops.shape(token_ids)[1] + steps
-    logits, state = start(token_ids, lengths, width)
+    steps, columns = ops.max(max_new_tokens), ops.shape(token_ids)[1]
+    logits, past = decoder.begin(token_ids, lengths)
     output = ops.pad(token_ids, [[0, 0], [0, steps]])
     vocabulary = logits.shape[-1]
     banned = [LOWEST * (i in forbidden) for i in range(vocabulary)]
     penalize = repetition_penalty != 1.0
     had = ops.max(ops.one_hot(token_ids, vocabulary), axis=1) if penalize else ()
-    done = lengths + max_new_tokens <= lengths
+    done = max_new_tokens < 1
 
-    def body(t, output, done, logits, had, state):
+    def token_after(logits, had, t):
         scores = logits + ops.convert_to_tensor(banned, "float32")
         if penalize:
             factor = ops.where(scores > 0, 1.0 / repetition_penalty, repetition_penalty)
             scores = ops.where(had > 0, scores * factor, scores)
-        token = choose(scores, seed, t, temperature, top_k, top_p)
-        token = ops.where(done, 0, token)
-        place = ops.arange(width)[None] == (lengths + t)[:, None]
-        output = ops.where(place, token[:, None], output)
-        finished = t + 1 >= max_new_tokens
-        if stop is not None:
-            finished = ops.logical_or(finished, token == stop)
-        if limit is not None:
-            finished = ops.logical_or(finished, lengths + t + 1 >= limit)
-        if penalize:
-            had = ops.maximum(had, ops.one_hot(token, vocabulary))
-        done = ops.logical_or(done, finished)
-        logits, state = step(token, lengths + t, state)
-        return t + 1, output, done, logits, had, state
+        return choose(scores, seed, t, temperature, top_k, top_p)
 
     def unfinished(t, output, done, *_):
         return ops.logical_and(t < steps, ops.logical_not(ops.all(done)))
 
-    first = (ops.zeros_like(steps), output, done, logits, had, state)
-    return ops.while_loop(unfinished, body, first)[1]
+    def block(t, output, done, logits, had, past):
+        first = t
+
+        def body(t, output, done, logits, had, recent):
+            token = ops.where(done, 0, token_after(logits, had, t))
+            place = ops.arange(columns + steps)[None] == (lengths + t)[:, None]
+            output = ops.where(place, token[:, None], output)
+            finished = t + 1 >= max_new_tokens
+            if stop is not None:
+                finished = ops.logical_or(finished, token == stop)
+            if limit is not None:
+                finished = ops.logical_or(finished, lengths + t + 1 >= limit)
+            if penalize:
+                had = ops.maximum(had, ops.one_hot(token, vocabulary))
+            done = ops.logical_or(done, finished)
+            logits, recent = decoder.advance(token, lengths, t, columns, past, recent)
+            return t + 1, output, done, logits, had, recent
+
+        def within(t, *state):
+            return ops.logical_and(t < first + BLOCK, unfinished(t, *state))
+
+        state = (t, output, done, logits, had, decoder.room(lengths))
+        *state, recent = ops.while_loop(within, body, state)
+        return (*state, decoder.absorb(past, recent))
+
+    state = (ops.zeros_like(steps), output, done, logits, had, past)
+    return ops.while_loop(unfinished, block, state)[1]
 
 
 def choose(logits, seed, stream, temperature, top_k, top_p):

@@ -82,6 +82,7 @@ class Evaluate:
     # mnist, fashion_mnist, inception, or the path of a classifier
     features: str | None = None
     samples: int = 10_000  # beside as many test images, where features are named
+    frames: bool = False  # lines of text are steps of music
     molecules: bool = False  # samples are SMILES, to be judged as molecules
     bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
 

@@ -12,13 +12,28 @@ TABLE = (
 )
 
 
-def start(token_ids, lengths, places):
-    last = ops.take_along_axis(token_ids, (lengths - 1)[:, None], axis=1)[:, 0]
-    return ops.take(ops.convert_to_tensor(TABLE), last, axis=0), ops.zeros_like(lengths)
+class Chain:
+    """A decoder without a past."""
 
+    def __init__(self):
+        self.steps = 0
 
-def step(token_ids, positions, state):
-    return ops.take(ops.convert_to_tensor(TABLE), token_ids, axis=0), state + 1
+    def begin(self, token_ids, lengths):
+        last = ops.take_along_axis(token_ids, (lengths - 1)[:, None], axis=1)[:, 0]
+        return self.after(last), ops.zeros((), "int32")
+
+    def after(self, token_ids):
+        return ops.take(ops.convert_to_tensor(TABLE), token_ids, axis=0)
+
+    def room(self, lengths):
+        return ops.zeros((), "int32")
+
+    def advance(self, token_ids, lengths, t, columns, past, recent):
+        self.steps += 1  # out of graphs: loops are Python's
+        return self.after(token_ids), recent + 1
+
+    def absorb(self, past, recent):
+        return past + recent
 
 
 def sample(prompts, **options):
@@ -36,7 +51,9 @@ def sample(prompts, **options):
     ids = np.zeros((n, max(map(len, prompts))), "int32")
     for row, prompt in zip(ids, prompts, strict=True):
         row[: len(prompt)] = prompt
-    return np.asarray(decoding.sample(start, step, ids, **values, **options))
+    return np.asarray(
+        decoding.sample(options.pop("decoder", Chain()), ids, **values, **options)
+    )
 
 
 def test_temperature_zero_takes_the_best():
@@ -92,20 +109,11 @@ def test_a_stop_token_ends_a_row_and_all_end_the_loop():
     for row in found:
         row = row[row != 0].tolist()
         assert row.index(4) == len(row) - 1 if 4 in row else len(row) == 101
-    steps = []
-
-    def counted(token_ids, positions, state):
-        steps.append(1)
-        return step(token_ids, positions, state)
-
-    ids, one = np.array([[2]], "int32"), np.ones(1, "float32")
-    options = {"temperature": 0 * one, "top_k": np.zeros(1, "int32"), "top_p": one}
-    best = int(np.argmax(np.where(np.arange(VOCABULARY) == 0, -np.inf, TABLE[2])))
-    decoding.sample(
-        start, counted, ids, np.zeros(1, "int32"), **options,
-        max_new_tokens=np.array([1000], "int32"), stop=best,
-    )  # fmt: skip
-    assert len(steps) == 1
+    chain, one = Chain(), np.where(np.arange(VOCABULARY) == 0, -np.inf, TABLE[2])
+    sample([[2]], decoder=chain, temperature=0, max_new_tokens=1000, stop=one.argmax())
+    assert chain.steps == 1
+    sample([[2]], decoder=chain, max_new_tokens=50)
+    assert chain.steps == 51
 
 
 def test_a_row_ends_at_the_limit():

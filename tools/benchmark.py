@@ -9,6 +9,7 @@ above 1 is ours faster. Times themselves mean little on shared machines.
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -33,10 +34,12 @@ from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.export import onnx
 from kerasgen.random import Noise, row_seeds
+from kerasgen.tokenizers import Bytes
 
 # A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
-# work, to be timed; and, where it has more to say, a function of what was found. A new
-# one is a function here and its entry in BENCHMARKS.
+# work, to be timed (or that return their own time as a float); and, where there is more
+# to say, a function of what was found. A new one is a function here and its entry in
+# BENCHMARKS.
 Case = tuple  # of these five or six
 
 DENSE = {"name": "dense", "widths": [200, 200]}
@@ -219,6 +222,114 @@ def unet_step() -> Iterator[Case]:
             yield name, ours, lambda: run(steps), "s/step", steps, about  # noqa: B023
 
 
+GPT = {"vocabulary": 258, "context": 1024, "width": 384, "depth": 6, "heads": 6}
+
+
+def gpt2_shaped(**options) -> kerasgen.LanguageModel:
+    """A language model on bytes, of the shape `GPT`."""
+    shape = {key: GPT[key] for key in ("width", "depth", "heads")}
+    network = {"name": "transformer", "style": "gpt2", **shape}
+    model = kerasgen.LanguageModel(Bytes(), GPT["context"], network, opening="\n")
+    model.compile(**options)
+    return model
+
+
+def lm_generate() -> Iterator[Case]:
+    """200 greedy tokens after 12, at batch 1 and 8.
+
+    Keras against keras_hub's GPT-2, compiled by XLA, and against PyTorch transformers;
+    ONNX Runtime against transformers; and Keras at position 1,000 against itself at 100
+    (`position`: the ratio is the share of time that a token takes there).
+    """
+    prompt, new = 12, 200
+    model = gpt2_shaped()
+    session = _session(model, "generate")
+    rng = np.random.default_rng(0)
+
+    def inputs(batch, prompt, new):
+        ids = rng.integers(2, GPT["vocabulary"], (batch, prompt), dtype="int32")
+        options = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": new}
+        values = {key: np.full(batch, value) for key, value in options.items()}
+        values |= {"token_ids": ids, "seed": row_seeds(0, batch)}
+        return model.signatures()["generate"].check(values)
+
+    for batch in (1, 8):
+        feeds = inputs(batch, prompt, new)
+
+        def ours(feeds=feeds):
+            model.serve("generate", **feeds)
+
+        def ours_onnx(feeds=feeds):
+            session.run(None, feeds)
+
+        unit = "s/token", batch * new
+        yield f"lm_generate/keras_hub/{batch}", ours, keras_hub_gpt2(feeds, new), *unit
+        values = GPT | {"mode": "generate", "batch": batch, "prompt": prompt}
+        with other_python("lm_peer.py", values) as (_, run):
+            peer = functools.partial(run, new)
+            yield f"lm_generate/transformers/{batch}", ours, peer, *unit
+            yield f"lm_generate/onnx/{batch}", ours_onnx, peer, *unit
+
+    def at(position):
+        """20 tokens there, less the time of the prompt and the first."""
+        feeds = [inputs(1, position - 10, n) for n in (1, 21)]
+
+        def run() -> float:
+            ends = [time.perf_counter()]
+            for values in feeds:
+                model.serve("generate", **values)
+                ends.append(time.perf_counter())
+            return (ends[2] - ends[1]) - (ends[1] - ends[0])
+
+        return run
+
+    yield "lm_generate/position", at(1000), at(100), "s/token", 20
+
+
+def keras_hub_gpt2(feeds: dict, new: int) -> Callable:
+    """keras_hub's `generate` of the same shape, at its best setting."""
+    import keras_hub
+
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=GPT["vocabulary"],
+        num_layers=GPT["depth"],
+        num_heads=GPT["heads"],
+        hidden_dim=GPT["width"],
+        intermediate_dim=4 * GPT["width"],
+        max_sequence_length=GPT["context"],
+    )
+    peer = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
+    peer.compile(sampler="greedy", jit_compile=True)
+    ids = np.pad(feeds["token_ids"], [[0, 0], [0, new]])
+    rows = {"token_ids": ids, "padding_mask": (ids != 0).astype("int32")}
+    return lambda: peer.generate(rows, stop_token_ids=None)
+
+
+def lm_step() -> Iterator[Case]:
+    """Training steps, context 256, batch 8, against nanoGPT in PyTorch, eager."""
+    batch, length, steps = 8, 256, 2
+    model = gpt2_shaped(optimizer=keras.optimizers.AdamW(1e-4, global_clipnorm=1.0))
+    ids = np.random.default_rng(0).integers(2, GPT["vocabulary"], (batch, length + 1))
+    batches = tf.data.Dataset.from_tensors(ids.astype("int32")).repeat()
+
+    def ours():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    values = GPT | {"mode": "train", "batch": batch, "prompt": length + 1}
+    with other_python("lm_peer.py", values) as (parameters, run):
+
+        def about(found):
+            flops = 6 * (parameters - GPT["context"] * GPT["width"]) * batch * length
+            share = flops / found["ours"] / gemm_peak()
+            return {
+                "parameters": model.count_params(),
+                "peer_parameters": parameters,
+                "share_of_gemm_peak": share,
+            }
+
+        yield "lm_step", ours, lambda: run(steps), "s/step", steps, about
+
+
 def forward_flops(network: keras.Model) -> int:
     """Of convolutions and products of an image: a multiply and an add each."""
     total = 0
@@ -262,8 +373,8 @@ def other_python(program: str, values: dict):
         first = process.stdout.readline()
         if not first:
             raise InputError(
-                "this peer needs torch and diffusers: `pip install torch diffusers` in "
-                "an environment of its own, and give its python as KERASGEN_PEER_PYTHON"
+                "this peer needs `pip install torch diffusers transformers` in an "
+                "environment of its own: give its python as KERASGEN_PEER_PYTHON"
             )
 
         def run(steps: int) -> None:
@@ -281,23 +392,30 @@ BENCHMARKS = {
     "vae_fit": vae_fit,
     "ddpm_loop": ddpm_loop,
     "unet_step": unet_step,
+    "lm_generate": lm_generate,
+    "lm_step": lm_step,
 }
 
 
 def measure(ours: Callable, peer: Callable, rounds: int, units: int) -> dict:
     """Time both in turn, swapping who goes first from round to round."""
-    times = {ours: [], peer: []}
+    times, first = {ours: [], peer: []}, {}
     for i in range(-1, rounds):  # round -1 warms up
         for function in (ours, peer) if i % 2 else (peer, ours):
             start = time.perf_counter()
-            function()
-            times[function] += [(time.perf_counter() - start) / units] * (i >= 0)
+            own = function()
+            taken = own if isinstance(own, float) else time.perf_counter() - start
+            if i < 0:
+                first[function] = taken
+            else:
+                times[function].append(taken / units)
     ratios = [p / o for o, p in zip(times[ours], times[peer], strict=True)]
     return {
         "ratio": statistics.median(ratios),
         "ours": statistics.median(times[ours]),
         "peer": statistics.median(times[peer]),
         "runs": ratios,
+        "first_call": {"ours": first[ours], "peer": first[peer]},  # in seconds
     }
 
 

@@ -1,8 +1,7 @@
 """Chorales as text: a character a voice and sixteenth note, and back to music."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-VOICES = 4
 LOWEST = 36  # MIDI note of "!"; a rest is " "
 TICKS = 120  # of 480 a quarter: a sixteenth
 
@@ -10,6 +9,17 @@ TICKS = 120  # of 480 a quarter: a sixteenth
 def text(piece: Sequence[Sequence[int]]) -> str:
     """Steps of MIDI notes -> text: each step is its notes, low to high, and a "\\n"."""
     return "".join("".join(map(_character, sorted(step))) + "\n" for step in piece)
+
+
+def in_all_keys(pieces: Sequence) -> Iterator[list[list[int]]]:
+    """Every piece, transposed by -5 … 6 semitones as far as the range of all allows."""
+    heard = [note for piece in pieces for step in piece for note in step]
+    low, high = min(heard), max(heard)
+    for piece in pieces:
+        notes = [note for step in piece for note in step]
+        for shift in range(-5, 7):
+            if low <= min(notes) + shift and max(notes) + shift <= high:
+                yield [[note + shift for note in step] for step in piece]
 
 
 def steps(text: str) -> list[list[int]]:

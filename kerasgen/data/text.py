@@ -121,19 +121,20 @@ def _read(name: str) -> str:
 
 
 def load_chorales(name: str, image_shape=None):
-    """A JSON file of chorales: split -> pieces, each a list of steps of MIDI notes."""
+    """A JSON file of chorales: split -> pieces, each a list of steps of MIDI notes.
+
+    Pieces to train on come in every key in which all training notes are heard anyway.
+    """
     from kerasgen.data import music
 
     try:
-        pieces = json.loads(_read(name))
-        return {
-            {"valid": "validation"}.get(split, split): _split(
-                [music.text(piece) for piece in part]
-            )
-            for split, part in pieces.items()
-        }, []
-    except (ValueError, TypeError, AttributeError) as error:
+        content = json.loads(_read(name))
+        parts = {{"valid": "validation"}.get(k, k): part for k, part in content.items()}
+        parts["train"] = list(music.in_all_keys(parts["train"]))
+        texts = {k: [music.text(piece) for piece in part] for k, part in parts.items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
             f"{name} is not a file of chorales: it must hold {{split: [[[note, …], …], "
-            "…]}}"
+            "…]}, with a split train"
         ) from error
+    return {split: _split(pieces) for split, pieces in texts.items()}, []

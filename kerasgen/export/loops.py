@@ -20,15 +20,19 @@ REARRANGED = {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}  # by which operat
 
 def lighten(graph: onnx.GraphProto) -> None:
     """Take out of every loop of `graph` what is the same at each step."""
+    _lift(graph)
+    _rearrange_weights(graph)
+    _settle(graph)
+
+
+def _lift(graph) -> None:
+    """What doesn't change in a loop moves in front of it, from the inmost outwards."""
     # Found anew each time: what is done to one puts all nodes into new places.
     for outputs in [n.output[:] for n in graph.node if n.op_type == "Loop"]:
         loop = next(node for node in graph.node if node.output[:] == outputs)
+        _lift(_body(loop))
         _drop_constant_states(graph, loop, _body(loop))
         _hoist(graph, loop, _body(loop))
-    _rearrange_weights(graph)
-    for loop in graph.node:
-        if loop.op_type == "Loop":
-            _settle(graph, loop)
 
 
 def with_subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -108,14 +112,16 @@ def _rearrange_weights(graph) -> None:
     _replace(graph.initializer, [weights[name] for name in weights if name in used])
 
 
-def _settle(graph, loop) -> None:
-    """Weights that nothing but this loop reads move into its body."""
-    others = {name for node in graph.node if node != loop for name in _reads(node)}
-    others |= {*loop.input, *(value.name for value in graph.output)}
-    stay = [tensor for tensor in graph.initializer if tensor.name in others]
-    move = [tensor for tensor in graph.initializer if tensor.name not in others]
-    _body(loop).initializer.extend(move)
-    _replace(graph.initializer, stay)
+def _settle(graph) -> None:
+    """Weights that nothing but one loop reads move into its body."""
+    for loop in [node for node in graph.node if node.op_type == "Loop"]:
+        others = {name for node in graph.node if node != loop for name in _reads(node)}
+        others |= {*loop.input, *(value.name for value in graph.output)}
+        stay = [tensor for tensor in graph.initializer if tensor.name in others]
+        move = [tensor for tensor in graph.initializer if tensor.name not in others]
+        _body(loop).initializer.extend(move)
+        _replace(graph.initializer, stay)
+        _settle(_body(loop))
 
 
 def _reads(node) -> set[str]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from kerasgen.errors import InputError
 from kerasgen.models.base import generate_inputs, in_parts
 
 SIGNATURE = "generate"
@@ -16,12 +15,8 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     """
     if not recipe.evaluate.molecules:
         return {}
-    try:
-        from rdkit import Chem, RDLogger
-    except ImportError as error:
-        raise InputError(
-            "molecules are judged with RDKit: pip install 'kerasgen[molecules]'"
-        ) from error
+    from rdkit import Chem, RDLogger
+
     RDLogger.DisableLog("rdApp.*")
 
     def canonical(text: str) -> str | None:

@@ -1,5 +1,6 @@
 """How well a language model predicts text."""
 
+import functools
 import math
 
 import numpy as np
@@ -11,19 +12,25 @@ SIGNATURE = "logits"
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:
-    """`nats_per_token`, `perplexity` and `nats_per_char` of a whole split; where texts
-    are cut into windows also with half of each window as context only (`…_strided`)."""
+    """`nats_per_token`, `perplexity`, `nats_per_char`, and of music `nats_per_frame`.
+
+    Of a whole split; where texts are cut into windows, also with half of each window as
+    context only (`…_strided`).
+    """
     rows = model.examples(split, recipe)
     characters = sum(map(len, split.x))
+    lines = sum(text.count("\n") for text in split.x)
+    frames = lines if recipe.evaluate.frames else 0
+    measure = functools.partial(
+        _measured, frames=frames, model=model, serve=serve, recipe=recipe
+    )
     if isinstance(rows, Windows):
         tokens, length = rows.tokens, rows.length
-        found = _measured(rows.x, 0, characters, model, serve, recipe, progress)
+        found = measure(rows.x, 0, characters, progress=progress)
         note = f"windows of {length} tokens, one after the other"
         half = length // 2
         overlapping = _overlapping(tokens, length, half)
-        strided = _measured(
-            overlapping, length - half, characters, model, serve, recipe, progress
-        )
+        strided = measure(overlapping, length - half, characters, progress=progress)
         first = {name: (*value, note) for name, value in found.items()}
         note = (
             f"windows of {length} tokens, each {half} after the one before; at least "
@@ -34,7 +41,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     if recipe.input.windows:
         raise InputError("there is no text in this split")
     characters += len(split)  # the end of each, which is predicted too
-    found = _measured(rows.x, 0, characters, model, serve, recipe, progress)
+    found = measure(rows.x, 0, characters, progress=progress)
     note = "each text from its beginning to its end, which counts as a character"
     return {name: (*value, note) for name, value in found.items()}
 
@@ -49,7 +56,7 @@ def _overlapping(tokens, length: int, stride: int):
     return rows
 
 
-def _measured(rows, skip: int, characters: int, model, serve, recipe, progress):
+def _measured(rows, skip, characters, frames, model, serve, recipe, progress):
     """Name -> value, unit, number of tokens: in each row but the first, the first
     `skip` predictions don't count."""
     size, nats, count = recipe.evaluate.batch_size, 0.0, 0
@@ -65,8 +72,11 @@ def _measured(rows, skip: int, characters: int, model, serve, recipe, progress):
         counts[:, :skip] &= (np.arange(start, start + len(ids)) == 0)[:, None]
         nats += float(((total - chosen) * counts).sum())
         count += int(counts.sum())
-    return {
+    found = {
         "nats_per_char": (nats / characters, "nats", count),
         "nats_per_token": (nats / count, "nats", count),
         "perplexity": (math.exp(nats / count), "", count),
     }
+    if frames:
+        found["nats_per_frame"] = (nats / frames, "nats", frames)
+    return found

@@ -183,11 +183,18 @@ class Model(Trainer, keras.Model):
 
         Tensor code traced inside sees the averages; the variables stay as they are.
         """
-        if not self.averages:
+        if self.averages:
+            with self._computing_with(
+                zip(self.averaged_variables, self.averages, strict=True)
+            ):
+                yield
+        else:
             yield
-            return
-        pairs = zip(self.averaged_variables, self.averages, strict=True)
-        mapping = [(weight, ops.convert_to_tensor(mean)) for weight, mean in pairs]
+
+    @contextlib.contextmanager
+    def _computing_with(self, pairs) -> Iterator[None]:
+        """The second of each pair in place of the first, a variable."""
+        mapping = [(weight, ops.convert_to_tensor(value)) for weight, value in pairs]
         with keras.StatelessScope(state_mapping=mapping):
             yield
 
@@ -224,10 +231,16 @@ class Model(Trainer, keras.Model):
         outputs: Sequence[str],
         **options,
     ) -> Signature:
-        """A `Signature` that computes with the averaged weights, if there are any."""
+        """A `Signature` that computes with the averaged weights, if there are any.
+
+        Weights are read once: within a loop each would be, at every step.
+        """
 
         def averaged(**values):
-            with self.averaged():
+            means = zip(self.averaged_variables, self.averages)  # noqa: B905 (or none)
+            weights = {id(v): (v, v) for v in self.network_variables}
+            weights |= {id(v): (v, mean) for v, mean in means}
+            with self._computing_with(weights.values()):
                 return function(**values)
 
         return Signature(averaged, inputs, tuple(outputs), **options)

@@ -8,7 +8,7 @@ from kerasgen import signature as s
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
-from kerasgen.networks.attention import append
+from kerasgen.networks.attention import bias, joined
 
 
 class LanguageModel(GenerativeModel):
@@ -118,23 +118,36 @@ class LanguageModel(GenerativeModel):
 
     # Decoding.
 
-    def begin(self, token_ids, lengths, places):
-        """What follows each row, and keys and values of all, in a cache.
-
-        Rotary positions have no end: the cache holds the last `context` places.
-        """
+    def begin(self, token_ids, lengths):
         x, caches = self.network.read(token_ids)
         last = ops.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
-        places = ops.minimum(places, self.context)
-        room = [[0, 0], [0, 0], [0, places - ops.shape(token_ids)[1]], [0, 0]]
-        caches = [tuple(ops.pad(part, room) for part in cache) for cache in caches]
-        return self.network.embedding.scores(last), caches
+        return self.network.embedding.scores(last), (0 * ops.sum(lengths), caches)
 
-    def advance(self, token_ids, positions, caches):
-        """One more token a row, `(batch,)`, at its position."""
-        places = ops.arange(ops.shape(caches[0][0])[2])
-        seen = places[None] <= positions[:, None]
-        return self.network.step(token_ids, positions, caches, seen[:, None, None])
+    def room(self, lengths):
+        return self.network.room(lengths, decoding.BLOCK)
+
+    def advance(self, token_ids, lengths, t, columns, past, recent):
+        """Rotary positions have no end: a token sees the `context` last ones."""
+        forgotten, caches = past
+        place = t % decoding.BLOCK
+        column = forgotten + ops.arange(ops.shape(caches[0][0])[2])
+        # Prompts end in padding, what is new follows it.
+        lengths = lengths[:, None]
+        position = ops.where(column < columns, column, lengths + column - columns)
+        seen = ops.logical_or(column < lengths, column >= columns)
+        seen = ops.logical_and(seen, position > lengths + t - self.context)
+        now = ops.arange(decoding.BLOCK) <= place
+        now = ops.logical_and(now, ops.ones_like(lengths, "bool"))
+        mask = bias(ops.concatenate([now, seen], axis=1))[:, None, None]
+        positions = lengths[:, 0] + t
+        return self.network.step(token_ids, positions, mask, caches, recent, place)
+
+    def absorb(self, past, recent):
+        forgotten, caches = past
+        caches = [joined(a, b) for a, b in zip(caches, recent, strict=True)]
+        more = ops.maximum(ops.shape(caches[0][0])[2] - self.context, 0)
+        caches = [tuple(part[:, :, more:] for part in cache) for cache in caches]
+        return forgotten + more, caches
 
     def continued(self, token_ids, seed, **options):
         """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""
@@ -143,8 +156,7 @@ class LanguageModel(GenerativeModel):
         )
         token_ids = ops.where(empty, self.first, token_ids)
         return decoding.sample(
-            self.begin,
-            self.advance,
+            self,
             token_ids,
             seed,
             stop=tokenizers.END if self.has_ends else None,
@@ -213,10 +225,12 @@ class LanguageModel(GenerativeModel):
                 tuple(past[f"past_key_values.{i}.{part}"] for part in ("key", "value"))
                 for i in range(self.network.depth)
             ]
-            seen = (attention_mask > 0)[:, None, None]
-            logits, caches = self.network.step(
-                input_ids[:, 0], position_ids[:, 0], caches, seen, append
+            seen = attention_mask > 0
+            seen = ops.concatenate([seen[:, -1:], seen[:, :-1]], axis=1)[:, None, None]
+            logits, new = self.network.step(
+                input_ids[:, 0], position_ids[:, 0], seen, caches
             )
+            caches = [joined(a, b) for a, b in zip(caches, new, strict=True)]
             return {"logits": logits[:, None]} | _named("present", caches)
 
         heads, width = self.network.heads, self.network.width

@@ -1,8 +1,9 @@
 """Attention (Vaswani et al., 2017, section 3.2), written to be read.
 
-Masks are boolean, True where a query may look, and broadcast to `(…, T, S)`: T queries,
-S keys. Keys and values that are computed once and looked at again, step by step, are a
-*cache*: a pair of tensors `(batch, heads, S, d)`.
+Masks broadcast to `(…, T, S)`: T queries, S keys. They are boolean, True where a query may
+look, or what is added to scores (`bias`). A *cache* is a pair of tensors, keys and values `(batch, heads, S, d)`, that are
+computed once and looked at again. Attention reads several caches as one, so that a long
+one need not be copied for what is added to it.
 """
 
 import keras
@@ -12,22 +13,39 @@ from kerasgen.errors import require
 from kerasgen.networks.dropout import Dropout
 
 
-def attend(q, k, v, mask=None, dropout=None):
+def attend(q, caches, mask=None, dropout=None):
     """softmax(q k^T / sqrt(d)) v (eq. 1).
 
     Args:
         q: `(…, T, d)`.
-        k, v: `(…, S, d)`.
+        caches: pairs of k and v, each `(…, S, d)`; looked at as if concatenated.
         mask: see above; None: all queries look at all keys.
         dropout: a layer, applied to the weights.
     Returns:
-        The output `(…, T, d)`, and the weights `(…, T, S)`.
+        The output `(…, T, d)`, and the weights `(…, T, S)`, S that of all.
     """
-    scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.swapaxes(k, -1, -2))
+    q = q * q.shape[-1] ** -0.5
+    scores = [ops.matmul(q, ops.swapaxes(k, -1, -2)) for k, _ in caches]
+    scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
     if mask is not None:
-        scores = ops.where(mask, scores, ops.cast(-1e4, scores.dtype))
+        mask = mask if str(mask.dtype).endswith(("16", "32")) else bias(mask)
+        scores += ops.cast(mask, scores.dtype)
     weights = ops.softmax(scores)
-    return ops.matmul(weights if dropout is None else dropout(weights), v), weights
+    part = rest = weights if dropout is None else dropout(weights)
+    output = 0.0
+    for i, (k, v) in enumerate(caches):
+        if i < len(caches) - 1:
+            size = ops.shape(k)[-2]
+            part, rest = rest[..., :size], rest[..., size:]
+        else:
+            part = rest
+        output += ops.matmul(part, v)
+    return output, weights
+
+
+def bias(mask):
+    """A boolean mask as float32 to add to scores: 0 and -10,000."""
+    return 1e4 * (ops.cast(mask, "float32") - 1.0)
 
 
 def causal_mask(length):
@@ -53,38 +71,18 @@ def rotate(x, positions, base: float = 10_000.0):
     return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
-def put(cache, new, positions):
-    """Write keys and values of one position into a cache of fixed size.
-
-    Position p goes to place p mod S, so a full cache forgets the oldest.
-
-    Args:
-        cache: pair of `(batch, heads, S, d)`.
-        new: pair of `(batch, heads, 1, d)`.
-        positions: int32 `(batch, 1)`.
-    """
-
-    def written(old, value):
-        batch, heads, size = (ops.shape(old)[i] for i in range(3))
-        d = old.shape[-1]
-        # Rows of a table (batch * heads * S, d): one index each is the fastest write.
-        row = ops.arange(batch * heads) * size
-        slot = ops.repeat(positions[:, 0] % size, heads)
-        table = ops.scatter_update(
-            ops.reshape(old, (-1, d)),
-            (row + slot)[:, None],
-            ops.reshape(value, (-1, d)),
-        )
-        return ops.reshape(table, (batch, heads, size, d))
-
-    return tuple(written(old, value) for old, value in zip(cache, new, strict=True))
-
-
-def append(cache, new, positions):
-    """Keys and values after those of a cache: S grows."""
+def written(cache, new, here):
+    """Keys and values `(batch, heads, 1, d)`, in an empty place of a cache: where
+    `here`, `(S, 1)`, is 1, of zeros."""
     return tuple(
-        ops.concatenate([old, value], axis=2)
-        for old, value in zip(cache, new, strict=True)
+        a + ops.cast(here, a.dtype) * b for a, b in zip(cache, new, strict=True)
+    )
+
+
+def joined(cache, other):
+    """One cache after the other, in one."""
+    return tuple(
+        ops.concatenate([a, b], axis=2) for a, b in zip(cache, other, strict=True)
     )
 
 
@@ -111,9 +109,8 @@ class SingleHeadAttention(layers.Layer):
 
     def call(self, x, memory=None, attention_mask=None, return_weights=False):
         memory = x if memory is None else memory
-        output, weights = attend(
-            self.query(x), self.key(memory), self.value(memory), attention_mask
-        )
+        cache = self.key(memory), self.value(memory)
+        output, weights = attend(self.query(x), [cache], attention_mask)
         return (output, weights) if return_weights else output
 
     def get_config(self):
@@ -159,21 +156,24 @@ class MultiHeadAttention(layers.Layer):
             layer.build(input_shape)
 
     def queries(self, x, positions=None):
-        """`(batch, T, width)` -> `(batch, heads, T, d)`."""
+        """`(batch, T, width)`, or `(batch, width)` of one -> `(batch, heads, T, d)`."""
         q = self._split(self.query(x))
         return rotate(q, positions) if self.rotary else q
 
     def keys_values(self, x, positions=None):
-        """`(batch, S, width)` -> keys and values, each `(batch, heads, S, d)`."""
+        """As `queries`: the cache of x."""
         k, v = map(self._split, ops.split(self.key_value(x), 2, axis=-1))
         return (rotate(k, positions) if self.rotary else k), v
 
-    def look(self, x, cache, mask=None, positions=None):
-        """What x, `(batch, T, width)`, sees: the output likewise, and the weights."""
+    def look(self, x, caches, mask=None, positions=None):
+        """What x sees in the caches: the output, shaped as x, and the weights."""
         q = self.queries(x, positions)
-        h, weights = attend(q, *cache, mask, self.dropout)
+        h, weights = attend(q, caches, mask, self.dropout)
         width = self.heads * q.shape[-1]
-        h = ops.reshape(ops.transpose(h, (0, 2, 1, 3)), (-1, ops.shape(x)[1], width))
+        if len(x.shape) == 2:  # of one place, heads are in order as they are
+            return self.output_layer(ops.reshape(h, (-1, width))), weights
+        h = ops.transpose(h, (0, 2, 1, 3))
+        h = ops.reshape(h, (-1, ops.shape(x)[1], width))
         return self.output_layer(h), weights
 
     def call(
@@ -188,7 +188,7 @@ class MultiHeadAttention(layers.Layer):
         if positions is None:
             positions = ops.arange(ops.shape(x)[1])[None]
         cache = self.keys_values(x if memory is None else memory, positions)
-        output, weights = self.look(x, cache, attention_mask, positions)
+        output, weights = self.look(x, [cache], attention_mask, positions)
         return (output, weights) if return_weights else output
 
     def get_config(self):
@@ -199,6 +199,8 @@ class MultiHeadAttention(layers.Layer):
 
     def _split(self, x):
         d = x.shape[-1] // self.heads
+        if len(x.shape) == 2:
+            return ops.reshape(x, (-1, self.heads, 1, d))
         x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, d))
         return ops.transpose(x, (0, 2, 1, 3))
 

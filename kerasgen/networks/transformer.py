@@ -8,10 +8,9 @@ from keras import layers, ops
 from kerasgen.errors import InputError, require, require_positive, unknown
 from kerasgen.networks.attention import (
     MultiHeadAttention,
-    append,
     causal_mask,
     linear,
-    put,
+    written,
 )
 from kerasgen.networks.dropout import Dropout
 from kerasgen.networks.unet import SinusoidalEmbedding
@@ -111,37 +110,41 @@ class Block(layers.Layer):
         x,
         attention_mask=None,
         positions=None,
-        cache=None,
-        write=append,
+        past=(),
+        recent=None,
+        here=None,
         memory=None,
         memory_attention_mask=None,
     ):
-        """-> x `(batch, T, width)`, and the keys and values of all it has seen.
+        """-> x, and its keys and values.
 
         Args:
-            x: `(batch, T, width)`.
+            x: `(batch, T, width)`, or `(batch, width)`, of one place.
             attention_mask: what x may see of all up to here.
             positions: int32 `(batch or 1, T)`; default 0 … T - 1.
-            cache: keys and values of earlier positions; None for none.
-            write: how those of x join them (`attention.put` or `append`).
-            memory: keys and values of the memory (`self.cross.keys_values`).
+            past: caches of earlier positions. In masks they come after x.
+            recent, here: a cache in which one x is written (`attention.written`), and
+                which then stands, and is returned, in place of that of x alone.
+            memory: cache of the memory (`self.cross.keys_values`).
             memory_attention_mask: what x may see of it.
         """
-
         if positions is None:
             positions = ops.arange(ops.shape(x)[1])[None]
+        cache = None
 
         def attended(h):
             nonlocal cache
-            new = self.attention.keys_values(h, positions)
-            cache = new if cache is None else write(cache, new, positions)
-            return self.attention.look(h, cache, attention_mask, positions)[0]
+            cache = self.attention.keys_values(h, positions)
+            if recent is not None:
+                cache = written(recent, cache, here)
+            caches = [cache, *past]  # first what has a size that is known
+            return self.attention.look(h, caches, attention_mask, positions)[0]
 
         x = self._add(x, self.norms[0], attended)
         if self.cross is not None:
 
             def looked(h):
-                return self.cross.look(h, memory, memory_attention_mask)[0]
+                return self.cross.look(h, [memory], memory_attention_mask)[0]
 
             x = self._add(x, self.norms[-1], looked)
         return self._add(x, self.norms[1], self._mlp), cache
@@ -208,13 +211,16 @@ class Embedding(layers.Layer):
             self.scorer = self.add_weight(name="scorer", shape=shape, **options)
 
     def call(self, token_ids, positions):
-        """int32 `(batch, T)`, positions `(batch or 1, T)` -> `(batch, T, width)`."""
+        """int32 `(batch, T)`, or `(batch,)`, and positions `(batch or 1, T)` ->
+        `(batch, T, width)`, or `(batch, width)`."""
         x = ops.take(self.table, token_ids, axis=0)
+        if len(token_ids.shape) == 1:
+            positions = positions[:, 0]
         if self.kind == "learned":
             x += ops.take(self.places, positions, axis=0)
         elif self.kind == "sinusoidal":
             flat = self.sinusoids(ops.reshape(positions, (-1,)))
-            shape = (-1, ops.shape(positions)[1], self.width)
+            shape = (*ops.shape(positions), self.width)
             x = x * math.sqrt(self.width) + ops.cast(ops.reshape(flat, shape), x.dtype)
         return x
 
@@ -306,29 +312,45 @@ class CausalTransformer(keras.Model):
         positions = ops.arange(length)[None]
         return self._run(token_ids, positions, causal_mask(length))
 
-    def step(self, token_ids, positions, caches, mask, write=put):
-        """The logits after one more token a row, `(batch, vocabulary)`, and caches.
+    def step(self, token_ids, positions, mask, past, recent=None, place=None):
+        """One more token a row: logits `(batch, vocabulary)`, and a cache a block.
 
         Args:
             token_ids, positions: int32 `(batch,)`.
-            caches: a pair a block, as `read` gives them, of S places.
-            mask: `(batch, 1, 1, S)` the places to see, the new one included.
-            write: how the new keys and values join (`attention.put` or `append`).
+            mask: `(batch, 1, 1, S)`, what the token may see: of `recent` or itself,
+                then of `past`.
+            past: a cache a block.
+            recent: a cache a block, in which the token is written at `place`, and which
+                then is returned in place of those of the token alone.
         """
-        x, caches = self._run(
-            token_ids[:, None], positions[:, None], mask, caches, write
-        )
-        return self.embedding.scores(x[:, 0]), caches
+        here = None
+        if recent is not None:
+            here = ops.arange(recent[0][0].shape[2]) == place
+            here = ops.cast(here, self.compute_dtype)[:, None]
+        x, caches = self._run(token_ids, positions[:, None], mask, past, recent, here)
+        return self.embedding.scores(x), caches
 
-    def _run(self, token_ids, positions, mask, caches=None, write=None):
+    def _run(self, token_ids, positions, mask, past=None, recent=None, here=None):
         x = self.dropout(self.embedding(token_ids, positions))
-        after = []
+        caches = []
         for i, block in enumerate(self.blocks):
-            before = None if caches is None else caches[i]
-            options = {"cache": before, "write": write, "positions": positions}
-            x, cache = block(x, attention_mask=mask, **options)
-            after.append(cache)
-        return (x if self.norm is None else self.norm(x)), after
+            x, cache = block(
+                x,
+                attention_mask=mask,
+                positions=positions,
+                past=[past[i]] if past else (),
+                recent=recent[i] if recent else None,
+                here=here,
+            )
+            caches.append(cache)
+        return (x if self.norm is None else self.norm(x)), caches
+
+    def room(self, like, places: int):
+        """An empty cache of so many places a block, for as many rows as `like`."""
+        shape = (1, self.heads, places, self.width // self.heads)
+        zeros = ops.zeros(shape, self.compute_dtype)
+        rows = ops.cast(ops.zeros_like(like), zeros.dtype)[:, None, None, None]
+        return [(zeros + rows, zeros + rows) for _ in self.blocks]
 
     def get_config(self):
         return super().get_config() | self.values

@@ -9,11 +9,11 @@ from kerasgen.errors import InputError
 from kerasgen.networks.attention import (
     MultiHeadAttention,
     SingleHeadAttention,
-    append,
     attend,
     causal_mask,
-    put,
+    joined,
     rotate,
+    written,
 )
 
 
@@ -23,7 +23,7 @@ def numbers(*shape, seed=0):
 
 def test_attention_is_a_weighted_mean():
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 6, seed=2)
-    output, weights = attend(q, k, v)
+    output, weights = attend(q, [(k, v)])
     scores = np.einsum("btd,bsd->bts", q, k) / 2.0
     expected = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(weights, expected, atol=1e-6)
@@ -32,7 +32,7 @@ def test_attention_is_a_weighted_mean():
 
 def test_masked_keys_are_not_seen():
     q, k, v = numbers(1, 4, 2), numbers(1, 4, 2, seed=1), numbers(1, 4, 2, seed=2)
-    output, weights = attend(q, k, v, causal_mask(4))
+    output, weights = attend(q, [(k, v)], causal_mask(4))
     assert np.array_equal(np.asarray(weights[0]) > 0, np.tri(4, dtype=bool))
     np.testing.assert_allclose(output[0, 0], v[0, 0], atol=1e-6)
 
@@ -102,20 +102,24 @@ def test_rotated_products_depend_on_distance_alone():
     assert product(0, 0) == pytest.approx(float(np.sum(q * k)), abs=1e-5)
 
 
-def test_put_writes_where_append_adds_and_forgets_the_oldest():
-    cache = (numbers(2, 3, 4, 5), numbers(2, 3, 4, 5, seed=1))
-    new = (numbers(2, 3, 1, 5, seed=2), numbers(2, 3, 1, 5, seed=3))
-    positions = np.array([[2], [5]], "int32")  # the second is at place 1 again
-    for before, value, after in zip(
-        cache, new, put(cache, new, positions), strict=True
-    ):
-        expected = before.copy()
-        expected[0, :, 2], expected[1, :, 1] = value[0, :, 0], value[1, :, 0]
+def test_several_caches_are_one():
+    q, k, v = numbers(2, 3, 1, 4), numbers(2, 3, 9, 4), numbers(2, 3, 9, 4, seed=1)
+    mask = np.random.default_rng(0).random((2, 1, 1, 9)) < 0.7
+    whole, weights = attend(q, [(k, v)], mask)
+    parts = [(k[:, :, a:b], v[:, :, a:b]) for a, b in ((0, 4), (4, 5), (5, 9))]
+    found, same = attend(q, parts, mask)
+    np.testing.assert_allclose(found, whole, atol=1e-6)
+    np.testing.assert_allclose(same, weights, atol=1e-6)
+    np.testing.assert_array_equal(joined(joined(*parts[:2]), parts[2])[0], k)
+
+
+def test_one_place_is_written():
+    cache, new = (numbers(2, 3, 4, 5),) * 2, (numbers(2, 3, 1, 5, seed=2),) * 2
+    cache[0][:, :, 2] = 0.0
+    for after in written(cache, new, (np.arange(4) == 2)[:, None]):
+        expected = cache[0].copy()
+        expected[:, :, 2] = new[0][:, :, 0]
         np.testing.assert_array_equal(after, expected)
-    for before, value, after in zip(
-        cache, new, append(cache, new, positions), strict=True
-    ):
-        np.testing.assert_array_equal(after, np.concatenate([before, value], axis=2))
 
 
 def test_heads_divide_the_width():

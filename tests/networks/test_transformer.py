@@ -6,7 +6,7 @@ import pytest
 
 from kerasgen import networks
 from kerasgen.errors import InputError
-from kerasgen.networks.attention import append, put
+from kerasgen.networks.attention import joined
 from kerasgen.networks.transformer import STYLES, Block, CausalTransformer
 
 
@@ -20,23 +20,29 @@ def tokens(batch, length):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("write", [put, append])
-def test_cached_steps_equal_the_whole(style, write):
-    net, ids = network(style), tokens(3, 9)
+@pytest.mark.parametrize("block", [0, 3])
+def test_cached_steps_equal_the_whole(style, block):
+    """One token after the other: joined at once, or in blocks of three."""
+    net, ids = network(style), tokens(3, 10)
     expected = net(ids)
-    _, caches = net.read(ids[:, :4])
-    room = 12 if write is put else 4
-    caches = [
-        tuple(np.pad(part, [[0, 0], [0, 0], [0, room - 4], [0, 0]]) for part in cache)
-        for cache in caches
-    ]
-    for t in range(4, 9):
+    _, past = net.read(ids[:, :4])
+    recent = net.room(ids[:, 0], block) if block else None
+    for t in range(4, 10):
         positions = np.full(3, t, "int32")
-        mask = np.arange(room if write is put else t + 1)[None] <= positions[:, None]
+        place = (t - 4) % block if block else None
+        mask = np.ones((3, (block or 1) + past[0][0].shape[2]), bool)
+        mask[:, (place or 0) + 1 : block] = False
         found, caches = net.step(
-            ids[:, t], positions, caches, mask[:, None, None], write
+            ids[:, t], positions, mask[:, None, None], past, recent, place
         )
         np.testing.assert_allclose(found, expected[:, t], atol=1e-5)
+        if not block:
+            past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
+        elif place == block - 1:
+            past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
+            recent = net.room(ids[:, 0], block)
+        else:
+            recent = caches
 
 
 @pytest.mark.parametrize("style", STYLES)
