@@ -1,8 +1,9 @@
 """Decoding: from scores of the next token to sequences, inside the graph.
 
-What is decoded has four methods (`Decoder`). Keys and values of the past are kept in
-two caches: a long one, and one for the tokens of a block of `BLOCK`, which alone changes
-from token to token. So the work of a token is that of reading the past, not of copying.
+What is decoded has the methods of `Decoder`. Keys and values of the past are kept in
+two caches: a long one, and one for the tokens of a block of `BLOCK`, which alone
+changes from token to token. So a token costs a look at the past, not a copy of it.
+Where XLA compiles, shapes are fixed and changes are in place: there one cache does.
 
 Every row is decoded as if it were alone: its noise is a function of its seed and of how
 many tokens it has got.
@@ -25,8 +26,8 @@ class Decoder(Protocol):
         """Prompts `(batch, T)` -> logits `(batch, vocabulary)` of what follows each,
         and the long cache."""
 
-    def room(self, lengths):
-        """An empty cache of a block, for as many rows."""
+    def empty(self, past):
+        """The cache of a block, before its first token."""
 
     def advance(self, token_ids, lengths, t, columns, past, recent):
         """One more token a row, `(batch,)`, the t-th new one: logits, and `recent` with
@@ -34,6 +35,12 @@ class Decoder(Protocol):
 
     def absorb(self, past, recent):
         """The long cache, with a full block."""
+
+    def spacious(self, past, room: int):
+        """The long cache, with room for so many more tokens."""
+
+    def advance_in_place(self, token_ids, lengths, t, columns, cache):
+        """As `advance`, with one spacious cache."""
 
 
 def sample(
@@ -48,6 +55,7 @@ def sample(
     forbidden=(0,),
     limit: int | None = None,
     repetition_penalty: float = 1.0,
+    room: int | None = None,
 ):
     """Continue every row, token by token, until all rows are done.
 
@@ -65,13 +73,15 @@ def sample(
         limit: a row is done at this length.
         repetition_penalty: divides positive logits, and multiplies negative ones, of
             tokens that the row has (Keskar et al., 2019, section 4.1).
+        room: at least every max_new_tokens, where shapes must be known, for XLA.
     Returns:
-        int32 `(batch, T + largest max_new_tokens)`: each row, what follows it, and 0.
+        int32 `(batch, T + room or largest max_new_tokens)`: each row, what follows it,
+        and 0.
     """
     lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
     steps, columns = ops.max(max_new_tokens), ops.shape(token_ids)[1]
     logits, past = decoder.begin(token_ids, lengths)
-    output = ops.pad(token_ids, [[0, 0], [0, steps]])
+    output = ops.pad(token_ids, [[0, 0], [0, steps if room is None else room]])
     vocabulary = logits.shape[-1]
     banned = [LOWEST * (i in forbidden) for i in range(vocabulary)]
     penalize = repetition_penalty != 1.0
@@ -88,12 +98,12 @@ def sample(
     def unfinished(t, output, done, *_):
         return ops.logical_and(t < steps, ops.logical_not(ops.all(done)))
 
-    def block(t, output, done, logits, had, past):
-        first = t
+    def tokens(state, end, advance):
+        """Tokens until one is number `end`; `advance` takes a token, t and a cache."""
 
-        def body(t, output, done, logits, had, recent):
+        def body(t, output, done, logits, had, cache):
             token = ops.where(done, 0, token_after(logits, had, t))
-            place = ops.arange(columns + steps)[None] == (lengths + t)[:, None]
+            place = ops.arange(ops.shape(output)[1])[None] == (lengths + t)[:, None]
             output = ops.where(place, token[:, None], output)
             finished = t + 1 >= max_new_tokens
             if stop is not None:
@@ -103,18 +113,28 @@ def sample(
             if penalize:
                 had = ops.maximum(had, ops.one_hot(token, vocabulary))
             done = ops.logical_or(done, finished)
-            logits, recent = decoder.advance(token, lengths, t, columns, past, recent)
-            return t + 1, output, done, logits, had, recent
+            logits, cache = advance(token, lengths, t, columns, cache)
+            return t + 1, output, done, logits, had, cache
 
         def within(t, *state):
-            return ops.logical_and(t < first + BLOCK, unfinished(t, *state))
+            return ops.logical_and(t < end, unfinished(t, *state))
 
-        state = (t, output, done, logits, had, decoder.room(lengths))
-        *state, recent = ops.while_loop(within, body, state)
+        return ops.while_loop(within, body, state)
+
+    def block(t, output, done, logits, had, past):
+        def advance(*arguments):
+            *arguments, recent = arguments
+            return decoder.advance(*arguments, past, recent)
+
+        state = (t, output, done, logits, had, decoder.empty(past))
+        *state, recent = tokens(state, t + BLOCK, advance)
         return (*state, decoder.absorb(past, recent))
 
-    state = (ops.zeros_like(steps), output, done, logits, had, past)
-    return ops.while_loop(unfinished, block, state)[1]
+    state = (ops.zeros_like(steps), output, done, logits, had)
+    if room is not None:
+        state = (*state, decoder.spacious(past, room))
+        return tokens(state, steps, decoder.advance_in_place)[1]
+    return ops.while_loop(unfinished, block, (*state, past))[1]
 
 
 def choose(logits, seed, stream, temperature, top_k, top_p):

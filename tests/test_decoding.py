@@ -25,7 +25,7 @@ class Chain:
     def after(self, token_ids):
         return ops.take(ops.convert_to_tensor(TABLE), token_ids, axis=0)
 
-    def room(self, lengths):
+    def empty(self, past):
         return ops.zeros((), "int32")
 
     def advance(self, token_ids, lengths, t, columns, past, recent):

@@ -242,7 +242,7 @@ def lm_generate() -> Iterator[Case]:
     (`position`: the ratio is the share of time that a token takes there).
     """
     prompt, new = 12, 200
-    model = gpt2_shaped()
+    model = gpt2_shaped(jit_compile=True)
     session = _session(model, "generate")
     rng = np.random.default_rng(0)
 

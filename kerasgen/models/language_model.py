@@ -8,7 +8,7 @@ from kerasgen import signature as s
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
-from kerasgen.networks.attention import bias, joined
+from kerasgen.networks.attention import bias, joined, updated
 
 
 class LanguageModel(GenerativeModel):
@@ -55,6 +55,7 @@ class LanguageModel(GenerativeModel):
         require(len(first) == 1, "opening", "one token", opening)
         self.first = first[0]
         self.codec = tokenizers.Codec(self.tokenizer, self.has_ends, context)
+        object.__setattr__(self, "_by_room", {})  # what XLA has compiled
         self.network = networks.build(
             "language_model",
             network,
@@ -123,31 +124,49 @@ class LanguageModel(GenerativeModel):
         last = ops.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.network.embedding.scores(last), (0 * ops.sum(lengths), caches)
 
-    def room(self, lengths):
-        return self.network.room(lengths, decoding.BLOCK)
-
-    def advance(self, token_ids, lengths, t, columns, past, recent):
-        """Rotary positions have no end: a token sees the `context` last ones."""
-        forgotten, caches = past
-        place = t % decoding.BLOCK
-        column = forgotten + ops.arange(ops.shape(caches[0][0])[2])
-        # Prompts end in padding, what is new follows it.
-        lengths = lengths[:, None]
-        position = ops.where(column < columns, column, lengths + column - columns)
-        seen = ops.logical_or(column < lengths, column >= columns)
-        seen = ops.logical_and(seen, position > lengths + t - self.context)
-        now = ops.arange(decoding.BLOCK) <= place
-        now = ops.logical_and(now, ops.ones_like(lengths, "bool"))
-        mask = bias(ops.concatenate([now, seen], axis=1))[:, None, None]
-        positions = lengths[:, 0] + t
-        return self.network.step(token_ids, positions, mask, caches, recent, place)
+    def empty(self, past):
+        return self.network.empty(past[1][0][0], decoding.BLOCK)
 
     def absorb(self, past, recent):
+        """Rotary positions have no end, but the cache has: the last `context` ones."""
         forgotten, caches = past
         caches = [joined(a, b) for a, b in zip(caches, recent, strict=True)]
         more = ops.maximum(ops.shape(caches[0][0])[2] - self.context, 0)
         caches = [tuple(part[:, :, more:] for part in cache) for cache in caches]
         return forgotten + more, caches
+
+    def advance(self, token_ids, lengths, t, columns, past, recent):
+        forgotten, caches = past
+        place = t % decoding.BLOCK
+        column = forgotten + ops.arange(ops.shape(caches[0][0])[2])
+        column = ops.concatenate(
+            [columns + t - place + ops.arange(decoding.BLOCK), column]
+        )
+        seen = self._seen(column, lengths, t, columns)
+        options = {"recent": recent, "place": place}
+        return self.network.step(token_ids, lengths + t, seen, caches, **options)
+
+    def spacious(self, past, room):
+        pad = [[0, 0], [0, 0], [0, room], [0, 0]]
+        return [tuple(ops.pad(part, pad) for part in cache) for cache in past[1]]
+
+    def advance_in_place(self, token_ids, lengths, t, columns, cache):
+        seen = self._seen(ops.arange(cache[0][0].shape[2]), lengths, t, columns)
+        options = {"recent": cache, "place": columns + t, "write": updated}
+        return self.network.step(token_ids, lengths + t, seen, **options)
+
+    def _seen(self, column, lengths, t, columns):
+        """What the t-th new token may look at: the last `context` positions.
+
+        A row's prompt is in the first columns, with padding after it; what is new is in
+        those from `columns` on.
+        """
+        lengths = lengths[:, None]
+        position = ops.where(column < columns, column, lengths + column - columns)
+        seen = ops.logical_or(column < lengths, column >= columns)
+        seen = ops.logical_and(seen, column <= columns + t)
+        seen = ops.logical_and(seen, position > lengths + t - self.context)
+        return bias(seen)[:, None, None]
 
     def continued(self, token_ids, seed, **options):
         """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""
@@ -185,6 +204,31 @@ class LanguageModel(GenerativeModel):
         rows = generate_inputs(signature["inputs"], n, seed, conditions)
         parts = in_parts(self.serve, "generate", rows)
         return [text for part in parts for text in self.codec.texts(part["output_ids"])]
+
+    def serve(self, name, **values):
+        """As in `Model`; but after `compile(jit_compile=True)` XLA generates.
+
+        It compiles for shapes, so rows, prompts and room are rounded up to powers of 2.
+        """
+        if name != "generate" or not self.wants_xla:
+            return super().serve(name, **values)
+        signature = self.signatures()[name]
+        rows = signature.check(values)
+        n, length = rows["token_ids"].shape
+        steps = int(rows["max_new_tokens"].max())
+        room = max(32, _power_of_2(steps))
+        if room not in self._by_room:
+
+            def generate(**rows):
+                return signature.function(**rows, room=room)
+
+            self._by_room[room] = self.by_xla(generate)
+        more = [[0, _power_of_2(n) - n]]
+        padded = {key: np.pad(row, more) for key, row in rows.items() if row.ndim == 1}
+        columns = [[0, max(16, _power_of_2(length)) - length]]
+        padded["token_ids"] = np.pad(rows["token_ids"], more + columns)
+        ids = ops.convert_to_numpy(self._by_room[room](**padded)["output_ids"])
+        return {"output_ids": ids[:n, : length + steps]}
 
     def preview(self, examples, n):
         return self.generate(min(n, 8))
@@ -310,6 +354,11 @@ class LanguageModel(GenerativeModel):
             "attention_mask": np.ones((batch, length + 1), "int32"),
             "position_ids": np.full((batch, 1), length, "int32"),
         }
+
+
+def _power_of_2(n: int) -> int:
+    """The next one: at least n."""
+    return 1 << max(0, n - 1).bit_length()
 
 
 def _named(kind: str, caches) -> dict:

@@ -1,9 +1,9 @@
 """Attention (Vaswani et al., 2017, section 3.2), written to be read.
 
-Masks broadcast to `(…, T, S)`: T queries, S keys. They are boolean, True where a query may
-look, or what is added to scores (`bias`). A *cache* is a pair of tensors, keys and values `(batch, heads, S, d)`, that are
-computed once and looked at again. Attention reads several caches as one, so that a long
-one need not be copied for what is added to it.
+Masks broadcast to `(…, T, S)`: T queries, S keys. They are boolean, True where a query
+may look, or what is added to scores (`bias`). A *cache* is a pair of tensors, keys and
+values `(batch, heads, S, d)`, that are computed once and looked at again. Attention
+reads several as one, so that a long one need not be copied for what comes after it.
 """
 
 import keras
@@ -71,12 +71,17 @@ def rotate(x, positions, base: float = 10_000.0):
     return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
-def written(cache, new, here):
-    """Keys and values `(batch, heads, 1, d)`, in an empty place of a cache: where
-    `here`, `(S, 1)`, is 1, of zeros."""
-    return tuple(
-        a + ops.cast(here, a.dtype) * b for a, b in zip(cache, new, strict=True)
-    )
+def written(cache, new, place):
+    """Keys and values `(batch, heads, 1, d)` in an empty place, of zeros, of a small
+    cache: whole arithmetic, that every runtime has."""
+    here = ops.cast(ops.arange(cache[0].shape[2]) == place, cache[0].dtype)[:, None]
+    return tuple(a + here * b for a, b in zip(cache, new, strict=True))
+
+
+def updated(cache, new, place):
+    """The same for a large cache: XLA and JAX do it in place, others copy."""
+    start = [0, 0, place, 0]
+    return tuple(ops.slice_update(a, start, b) for a, b in zip(cache, new, strict=True))
 
 
 def joined(cache, other):

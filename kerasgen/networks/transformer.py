@@ -112,7 +112,8 @@ class Block(layers.Layer):
         positions=None,
         past=(),
         recent=None,
-        here=None,
+        place=None,
+        write=written,
         memory=None,
         memory_attention_mask=None,
     ):
@@ -123,8 +124,9 @@ class Block(layers.Layer):
             attention_mask: what x may see of all up to here.
             positions: int32 `(batch or 1, T)`; default 0 … T - 1.
             past: caches of earlier positions. In masks they come after x.
-            recent, here: a cache in which one x is written (`attention.written`), and
-                which then stands, and is returned, in place of that of x alone.
+            recent: a cache that x, of one place, is written in, and that then stands,
+                and is returned, for that of x alone.
+            place, write: where, and how (`attention.written` or `updated`).
             memory: cache of the memory (`self.cross.keys_values`).
             memory_attention_mask: what x may see of it.
         """
@@ -136,7 +138,7 @@ class Block(layers.Layer):
             nonlocal cache
             cache = self.attention.keys_values(h, positions)
             if recent is not None:
-                cache = written(recent, cache, here)
+                cache = write(recent, cache, place)
             caches = [cache, *past]  # first what has a size that is known
             return self.attention.look(h, caches, attention_mask, positions)[0]
 
@@ -312,45 +314,35 @@ class CausalTransformer(keras.Model):
         positions = ops.arange(length)[None]
         return self._run(token_ids, positions, causal_mask(length))
 
-    def step(self, token_ids, positions, mask, past, recent=None, place=None):
+    def step(self, token_ids, positions, mask, past=None, **options):
         """One more token a row: logits `(batch, vocabulary)`, and a cache a block.
 
         Args:
             token_ids, positions: int32 `(batch,)`.
             mask: `(batch, 1, 1, S)`, what the token may see: of `recent` or itself,
                 then of `past`.
-            past: a cache a block.
-            recent: a cache a block, in which the token is written at `place`, and which
-                then is returned in place of those of the token alone.
+            past: a cache a block; None for none.
+            **options: recent, a cache a block; place, write: see `Block.call`.
         """
-        here = None
-        if recent is not None:
-            here = ops.arange(recent[0][0].shape[2]) == place
-            here = ops.cast(here, self.compute_dtype)[:, None]
-        x, caches = self._run(token_ids, positions[:, None], mask, past, recent, here)
+        x, caches = self._run(token_ids, positions[:, None], mask, past, **options)
         return self.embedding.scores(x), caches
 
-    def _run(self, token_ids, positions, mask, past=None, recent=None, here=None):
+    def _run(self, token_ids, positions, mask, past=None, recent=None, **options):
         x = self.dropout(self.embedding(token_ids, positions))
         caches = []
         for i, block in enumerate(self.blocks):
+            own = {"past": [past[i]]} if past else {}
+            own |= {"recent": recent[i]} if recent else {}
             x, cache = block(
-                x,
-                attention_mask=mask,
-                positions=positions,
-                past=[past[i]] if past else (),
-                recent=recent[i] if recent else None,
-                here=here,
+                x, attention_mask=mask, positions=positions, **own, **options
             )
             caches.append(cache)
         return (x if self.norm is None else self.norm(x)), caches
 
-    def room(self, like, places: int):
-        """An empty cache of so many places a block, for as many rows as `like`."""
-        shape = (1, self.heads, places, self.width // self.heads)
-        zeros = ops.zeros(shape, self.compute_dtype)
-        rows = ops.cast(ops.zeros_like(like), zeros.dtype)[:, None, None, None]
-        return [(zeros + rows, zeros + rows) for _ in self.blocks]
+    def empty(self, like, places: int):
+        """A cache of so many zeros a block, for as many rows as the cache `like`."""
+        zeros = ops.zeros_like(like[:, :, :1]) + ops.zeros((places, 1), like.dtype)
+        return [(zeros, zeros) for _ in self.blocks]
 
     def get_config(self):
         return super().get_config() | self.values

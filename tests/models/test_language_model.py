@@ -108,6 +108,20 @@ def test_rotary_models_write_beyond_their_context(trained):
     assert len(text) == 12
 
 
+def test_xla_writes_the_same(trained):
+    options = {"prompt": ["a", "", "bca"], "max_new_tokens": [20, 3, 18], "top_k": 2}
+    expected = trained.generate(3, seed=4, **options)
+    again = trained.changed()
+    again.compile(jit_compile=True)
+    assert again.generate(3, seed=4, **options) == expected
+    (function,) = again._by_room.values()
+    for n, length in ((3, 17), (4, 20), (3, 30)):  # of the same powers of 2
+        again.generate(n, prompt="abc"[: n - 1], max_new_tokens=length)
+    assert function.experimental_get_tracing_count() == 1
+    long = again.generate(1, prompt="ab", max_new_tokens=40, temperature=0.0)
+    assert long == trained.generate(1, prompt="ab", max_new_tokens=40, temperature=0.0)
+
+
 def test_an_empty_prompt_is_the_beginning_or_the_opening(trained):
     assert trained.generate(3, prompt="", temperature=0) == trained.generate(
         3, temperature=0

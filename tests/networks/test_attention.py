@@ -13,6 +13,7 @@ from kerasgen.networks.attention import (
     causal_mask,
     joined,
     rotate,
+    updated,
     written,
 )
 
@@ -116,10 +117,11 @@ def test_several_caches_are_one():
 def test_one_place_is_written():
     cache, new = (numbers(2, 3, 4, 5),) * 2, (numbers(2, 3, 1, 5, seed=2),) * 2
     cache[0][:, :, 2] = 0.0
-    for after in written(cache, new, (np.arange(4) == 2)[:, None]):
-        expected = cache[0].copy()
-        expected[:, :, 2] = new[0][:, :, 0]
-        np.testing.assert_array_equal(after, expected)
+    expected = cache[0].copy()
+    expected[:, :, 2] = new[0][:, :, 0]
+    for write in (written, updated):
+        for after in write(cache, new, 2):
+            np.testing.assert_array_equal(after, expected)
 
 
 def test_heads_divide_the_width():

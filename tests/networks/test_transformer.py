@@ -26,21 +26,21 @@ def test_cached_steps_equal_the_whole(style, block):
     net, ids = network(style), tokens(3, 10)
     expected = net(ids)
     _, past = net.read(ids[:, :4])
-    recent = net.room(ids[:, 0], block) if block else None
+    recent = net.empty(past[0][0], block) if block else None
     for t in range(4, 10):
         positions = np.full(3, t, "int32")
         place = (t - 4) % block if block else None
         mask = np.ones((3, (block or 1) + past[0][0].shape[2]), bool)
         mask[:, (place or 0) + 1 : block] = False
         found, caches = net.step(
-            ids[:, t], positions, mask[:, None, None], past, recent, place
+            ids[:, t], positions, mask[:, None, None], past, recent=recent, place=place
         )
         np.testing.assert_allclose(found, expected[:, t], atol=1e-5)
         if not block:
             past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
         elif place == block - 1:
             past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
-            recent = net.room(ids[:, 0], block)
+            recent = net.empty(past[0][0], block)
         else:
             recent = caches
 

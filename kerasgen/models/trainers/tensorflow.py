@@ -38,7 +38,7 @@ class Trainer:
         optimizers = _optimizers(optimizer, [phase.name for phase in phases])
         if self.dtype_policy.name == "mixed_float16":
             optimizers = {name: _scaled(value) for name, value in optimizers.items()}
-        xla = options.get("jit_compile", "auto")
+        xla = chosen = options.get("jit_compile", "auto")
         if self.distribute_strategy.num_replicas_in_sync > 1:
             xla = False
         options["jit_compile"] = self.prefers_xla if xla == "auto" else xla
@@ -51,7 +51,16 @@ class Trainer:
             terms = {name: keras.metrics.Mean(name) for name in names}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
         self.seed, self.accumulate = seed, accumulate
-        self._compile_options = options
+        self._compile_options = options | {"jit_compile": chosen}
+
+    @property
+    def wants_xla(self) -> bool:
+        """Whether the user has said so, by `compile(jit_compile=True)`."""
+        return self.compiled and self._compile_options["jit_compile"] is True
+
+    def by_xla(self, function):
+        """`function` of keyword arrays, compiled anew for every shape it gets."""
+        return tf.function(function, jit_compile=True)
 
     def get_compile_config(self):
         if not self.compiled:
