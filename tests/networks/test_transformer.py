@@ -62,6 +62,12 @@ def test_order_matters_in_every_style():
         assert not np.allclose(a[:, -1], b[:, -1], atol=1e-6), style
 
 
+def test_dropout_is_for_training():
+    net, ids = network(dropout=0.5), tokens(2, 5)
+    np.testing.assert_array_equal(net(ids), net(ids))
+    assert not np.allclose(net(ids), net(ids, training=True), atol=1e-4)
+
+
 def test_rotary_positions_have_no_end():
     assert network("modern")(tokens(1, 30)).shape == (1, 30, 11)
     assert network("gpt2").limited and not network("modern").limited
