@@ -146,7 +146,7 @@ def _weights(tiny, **options):
     # A larger epsilon: Adam turns rounding of tiny gradients into whole steps, and
     # clipped gradients of millions of weights are all tiny.
     optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-2, global_clipnorm=1.0)
-    model.compile(optimizer, **options)
+    model.compile(optimizer, jit_compile=False, **options)
     for batch in batches:
         model.fit(*batch, batch_size=16, shuffle=False, verbose=0)
     return model, [v.numpy() for v in model.variables]
