@@ -68,7 +68,7 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
     known = builders(role)
     if name not in known:
         raise unknown(f"{role} network", name, known)
-    options = set(inspect.signature(known[name]).parameters) - set(fixed)
+    options = set(inspect.signature(known[name]).parameters) - {*fixed, "kwargs"}
     for key in values:
         if key not in options:
             raise unknown(f"value of the {name} {role}", key, options)

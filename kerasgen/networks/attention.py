@@ -101,7 +101,6 @@ class SingleHeadAttention(layers.Layer):
 
     def __init__(self, units: int, bias: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.units, self.bias = units, bias
         options = {"use_bias": bias, "dtype": self.dtype_policy}
         self.query = layers.Dense(units, name="query", **options)
         # A bias of the keys changes nothing: softmax takes no notice.
@@ -117,9 +116,6 @@ class SingleHeadAttention(layers.Layer):
         cache = self.key(memory), self.value(memory)
         output, weights = attend(self.query(x), [cache], attention_mask)
         return (output, weights) if return_weights else output
-
-    def get_config(self):
-        return super().get_config() | {"units": self.units, "bias": self.bias}
 
 
 @keras.saving.register_keras_serializable("kerasgen")
@@ -141,7 +137,7 @@ class MultiHeadAttention(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.heads, self.bias, self.rotary = heads, bias, rotary
-        self.dropout_rate, self.scale = dropout, scale
+        self.scale = scale
         self.dropout = Dropout(dropout) if dropout else None
 
     def build(self, input_shape):
@@ -195,12 +191,6 @@ class MultiHeadAttention(layers.Layer):
         cache = self.keys_values(x if memory is None else memory, positions)
         output, weights = self.look(x, [cache], attention_mask, positions)
         return (output, weights) if return_weights else output
-
-    def get_config(self):
-        values = {"dropout": self.dropout_rate, "scale": self.scale}
-        names = ("heads", "bias", "rotary")
-        values |= {name: getattr(self, name) for name in names}
-        return super().get_config() | values
 
     def _split(self, x):
         d = x.shape[-1] // self.heads

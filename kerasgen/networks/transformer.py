@@ -74,15 +74,6 @@ class Block(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.values = {
-            "width": width,
-            "heads": heads,
-            "style": style,
-            "hidden": hidden,
-            "dropout": dropout,
-            "cross": cross,
-            "depth": depth,
-        }
         self.style = STYLES[style]
         gated = self.style["activation"] == "swiglu"
         hidden = hidden or (math.ceil(width / 6) * 16 if gated else 4 * width)
@@ -163,9 +154,6 @@ class Block(layers.Layer):
             return self.down(activation(gate) * x)
         return self.down(activation(x))
 
-    def get_config(self):
-        return super().get_config() | self.values
-
 
 def normalization(owner, style=None):
     """The normalisation layer of a style."""
@@ -188,29 +176,21 @@ class Embedding(layers.Layer):
 
     def __init__(self, vocabulary, width, context, style="modern", tied=True, **kwargs):
         super().__init__(**kwargs)
-        self.values = {
-            "vocabulary": vocabulary,
-            "width": width,
-            "context": context,
-            "style": style,
-            "tied": tied,
-        }
+        self.vocabulary, self.width = vocabulary, width
+        self.context, self.tied = context, tied
         self.kind = STYLES[style]["positions"]
-        self.width = width
 
     def build(self, input_shape=None):
-        values = self.values
-        shape, scale = (values["vocabulary"], values["width"]), {"stddev": 0.02}
-        options = {"initializer": keras.initializers.RandomNormal(**scale)}
-        self.table = self.add_weight(name="table", shape=shape, **options)
+        small = {"initializer": keras.initializers.RandomNormal(stddev=0.02)}
+        tokens = (self.vocabulary, self.width)
+        self.table = self.add_weight(name="table", shape=tokens, **small)
         if self.kind == "learned":
-            shape = (values["context"], values["width"])
-            self.places = self.add_weight(name="places", shape=shape, **options)
+            places = (self.context, self.width)
+            self.places = self.add_weight(name="places", shape=places, **small)
         elif self.kind == "sinusoidal":
-            self.sinusoids = SinusoidalEmbedding(values["width"])
-        if not values["tied"]:
-            shape = (values["vocabulary"], values["width"])
-            self.scorer = self.add_weight(name="scorer", shape=shape, **options)
+            self.sinusoids = SinusoidalEmbedding(self.width)
+        if not self.tied:
+            self.scorer = self.add_weight(name="scorer", shape=tokens, **small)
 
     def call(self, token_ids, positions):
         """int32 `(batch, T)`, or `(batch,)`, and positions `(batch or 1, T)` ->
@@ -228,12 +208,9 @@ class Embedding(layers.Layer):
 
     def scores(self, x):
         """`(…, width)` -> logits `(…, vocabulary)`, float32."""
-        table = self.table if self.values["tied"] else self.scorer
+        table = self.table if self.tied else self.scorer
         logits = ops.matmul(x, ops.transpose(ops.cast(table, x.dtype)))
         return ops.cast(logits, "float32")
-
-    def get_config(self):
-        return super().get_config() | self.values
 
 
 @keras.saving.register_keras_serializable("kerasgen")
@@ -348,21 +325,7 @@ class CausalTransformer(keras.Model):
         return super().get_config() | self.values
 
 
-def transformer_language_model(
-    vocabulary: int,
-    context: int,
-    width=128,
-    depth=4,
-    heads=4,
-    style="modern",
-    hidden=None,
-    dropout=0.0,
-    tied=True,
-) -> keras.Model:
-    """A `CausalTransformer`; see there."""
-    return CausalTransformer(
-        vocabulary, context, width, depth, heads, style, hidden, dropout, tied
-    )
+transformer_language_model = CausalTransformer  # as `networks.build` finds it
 
 
 def check_style(style, width, heads) -> None:

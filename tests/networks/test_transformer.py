@@ -6,7 +6,11 @@ import pytest
 
 from kerasgen import networks
 from kerasgen.errors import InputError
-from kerasgen.networks.attention import joined
+from kerasgen.networks.attention import (
+    MultiHeadAttention,
+    SingleHeadAttention,
+    joined,
+)
 from kerasgen.networks.transformer import STYLES, Block, CausalTransformer
 
 
@@ -85,6 +89,27 @@ def test_the_gpt2_shape_has_gpt2s_parameters():
 
 def test_untied_scores_have_a_table_of_their_own():
     assert network(tied=False).count_params() == network().count_params() + 11 * 16
+
+
+def test_networks_and_layers_are_saved(tmp_path):
+    net, ids = network(dropout=0.1, tied=False), tokens(2, 5)
+    net.save(tmp_path / "net.keras")
+    np.testing.assert_array_equal(
+        keras.saving.load_model(tmp_path / "net.keras")(ids), net(ids)
+    )
+    x = np.ones((1, 3, 8), "float32")
+    for layer in (
+        Block(8, 2),
+        MultiHeadAttention(2, rotary=True),
+        SingleHeadAttention(4),
+    ):
+        inputs = keras.Input((3, 8))
+        outputs = layer(inputs)
+        outputs = outputs[0] if isinstance(layer, Block) else outputs
+        model = keras.Model(inputs, outputs)
+        model.save(tmp_path / "layer.keras")
+        again = keras.saving.load_model(tmp_path / "layer.keras")
+        np.testing.assert_array_equal(again(x), model(x))
 
 
 def test_a_block_looks_at_a_memory():
