@@ -14,6 +14,7 @@ KINDS = {
     "folder": "a folder of PNG or JPEG files; sub-folders are labels",
     "text": "a file that is one text",
     "lines": "a file with an example a line",
+    "pairs": "two files of texts, SRC,DST, or a FILE.tsv",
     "chorales": "a JSON file of chorales",
 }
 
@@ -25,7 +26,7 @@ class Split:
     Args:
         x: uint8 images `(n, height, width, channels)`, texts `(n,)` as Python strings,
             or token ids, int32 `(n, length)`.
-        y: int32 labels `(n,)`, or None.
+        y: int32 labels `(n,)`, or texts that go with those of x, or None.
     """
 
     x: np.ndarray

@@ -2,8 +2,9 @@
 
 import re
 
-from kerasgen.data import Split, images, text
+from kerasgen.data import Split, images, pairs, text
 from kerasgen.data.images import load_folder
+from kerasgen.data.pairs import load_pairs
 from kerasgen.data.text import load_chorales, load_lines, load_text
 from kerasgen.errors import InputError, unknown
 
@@ -12,13 +13,16 @@ __all__ = [
     "load_chorales",
     "load_folder",
     "load_lines",
+    "load_pairs",
     "load_text",
     "load_tfds",
 ]
 
 BUNDLED = {
     "digits": images.load_digits,
-    "python_docs": lambda image_shape: text.load_python_docs(),
+    "python_docs": lambda _: text.load_python_docs(),
+    "cldr_en_de": lambda _: pairs.load_cldr_en_de(),
+    "cldr_languages": lambda _: pairs.load_cldr_languages(),
 }
 
 

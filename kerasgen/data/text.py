@@ -53,12 +53,12 @@ class Windows(Split):
 
 def load_text(name: str, image_shape=None):
     """A file that is one text."""
-    return {"train": _split([_read(name)])}, []
+    return {"train": _split([read_text(name)])}, []
 
 
 def load_lines(name: str, image_shape=None):
     """A file with an example a line."""
-    lines = [line for line in _read(name).split("\n") if line]
+    lines = [line for line in read_text(name).split("\n") if line]
     if not lines:
         raise InputError(f"{name} has no lines")
     return {"train": _split(lines)}, []
@@ -71,9 +71,9 @@ def load_python_docs():
     return {"train": _split([topics[key] for key in sorted(topics)])}, []
 
 
-def from_tfds(texts, labels) -> Split:
+def from_tfds(column, labels) -> Split:
     """What tensorflow-datasets has under "text"."""
-    return _split([text.decode() for text in np.atleast_1d(texts)], labels)
+    return _split([text.decode() for text in np.atleast_1d(column)], labels)
 
 
 def cut(text: str, shares: Sequence[float]) -> list[Split]:
@@ -104,13 +104,19 @@ def tokenized(
     return Split(padded([(row + mark)[: context + 1] for row in rows]), split.y)
 
 
-def _split(texts: Sequence[str], labels=None) -> Split:
-    x = np.empty(len(texts), object)
-    x[:] = texts
-    return Split(x, labels)
+def texts(values: Sequence[str]) -> np.ndarray:
+    """Python strings as an array `(n,)`."""
+    x = np.empty(len(values), object)
+    x[:] = values
+    return x
 
 
-def _read(name: str) -> str:
+def _split(values: Sequence[str], labels=None) -> Split:
+    return Split(texts(values), labels)
+
+
+def read_text(name: str) -> str:
+    """A file, also one packed by gzip."""
     path = find_file(name)
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -128,13 +134,13 @@ def load_chorales(name: str, image_shape=None):
     from kerasgen.data import music
 
     try:
-        content = json.loads(_read(name))
+        content = json.loads(read_text(name))
         parts = {{"valid": "validation"}.get(k, k): part for k, part in content.items()}
         parts["train"] = list(music.in_all_keys(parts["train"]))
-        texts = {k: [music.text(piece) for piece in part] for k, part in parts.items()}
+        written = {k: [music.text(piece) for piece in p] for k, p in parts.items()}
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
             f"{name} is not a file of chorales: it must hold {{split: [[[note, …], …], "
             "…]}, with a split train"
         ) from error
-    return {split: _split(pieces) for split, pieces in texts.items()}, []
+    return {split: _split(pieces) for split, pieces in written.items()}, []
