@@ -21,8 +21,8 @@ def load_pairs(name: str, image_shape=None):
         lengths = [len(side) for side in sides]
         if lengths[0] != lengths[1]:
             raise InputError(
-                f"{files[0]} has {lengths[0]} lines and {files[1]} {lengths[1]}: line n "
-                "of one must go with line n of the other"
+                f"{files[0]} has {lengths[0]} lines and {files[1]} {lengths[1]}: line "
+                "n of one must go with line n of the other"
             )
         rows = list(zip(*sides, strict=True))
     elif len(files) == 1 and ".tsv" in name:
