@@ -1,6 +1,8 @@
 # Everything installs into .venv what it needs, once; setup.cfg pins the versions.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes; tests that share fixtures stay together (tests/conftest.py).
+TOGETHER := -n 2 --dist loadgroup
 
 .PHONY: install demo test test-all lint clean
 
@@ -26,10 +28,10 @@ demo: install
 	$(BIN)/kerasgen verify runs/demo/artifact
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow'
 
 test-all: .venv/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

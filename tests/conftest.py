@@ -12,6 +12,13 @@ from kerasgen.training.distribution import split_cpu, strategy
 split_cpu(2)  # before TensorFlow starts on one
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of a file share fixtures: one process runs them (`make test` has two)."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """The one MirroredStrategy of this process: two objects disturb each other."""

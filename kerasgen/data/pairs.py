@@ -31,7 +31,7 @@ def load_pairs(name: str, image_shape=None):
         short = next((i for i, row in enumerate(rows, 1) if len(row) == 1), None)
         if short:
             raise InputError(
-                f"line {short} of {name} is no two texts with a tab between"
+                f"line {short} of {name} is no two texts with a tab"
             )
     else:
         raise InputError(f"pairs:{name} is neither two files, SRC,DST, nor a FILE.tsv")

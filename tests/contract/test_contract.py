@@ -48,11 +48,12 @@ def _cases():
     for name in order:
         fast = read[name].family not in families or name.endswith("_contract")
         families.add(read[name].family)
-        yield pytest.param(name, marks=[] if fast else [pytest.mark.slow])
+        slow = [] if fast else [pytest.mark.slow]
+        yield pytest.param(name, marks=[pytest.mark.xdist_group(name), *slow])
 
 
 def test_a_new_model_is_covered_by_existing():
-    fast = [case.values[0] for case in _cases() if not case.marks]
+    fast = [case.values[0] for case in _cases() if pytest.mark.slow not in case.marks]
     assert {"toy_contract", "vae_dropout_contract"} <= set(fast)
 
 

@@ -33,7 +33,7 @@ def test_a_table_is_pairs(tmp_path):
     ("files", "message"),
     [
         ({"a.en": "one\ntwo\n", "a.de": "eins\n"}, "has 3 lines and .* 2: line"),
-        ({"a.tsv": "one\teins\ntwo\n"}, "line 2 of .* has no two texts"),
+        ({"a.tsv": "one\teins\ntwo\n"}, "line 2 of .* is no two texts"),
         ({"a.txt": "one"}, "is neither two files, SRC,DST, nor a FILE.tsv"),
         ({"a.tsv": "\n"}, "no pairs of texts"),
     ],
