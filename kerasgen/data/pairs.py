@@ -30,9 +30,7 @@ def load_pairs(name: str, image_shape=None):
         rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
         short = next((i for i, row in enumerate(rows, 1) if len(row) == 1), None)
         if short:
-            raise InputError(
-                f"line {short} of {name} is no two texts with a tab"
-            )
+            raise InputError(f"line {short} of {name} is no two texts with a tab")
     else:
         raise InputError(f"pairs:{name} is neither two files, SRC,DST, nor a FILE.tsv")
     return {"train": paired([row for row in rows if len(row) > 1 and all(row[:2])])}, []
