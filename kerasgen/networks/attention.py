@@ -67,7 +67,7 @@ def rotate(x, positions, base: float = 10_000.0):
     )
     angle = ops.cast(positions, "float32")[:, None, :, None] / wavelength
     cos, sin = (ops.cast(f(angle), x.dtype) for f in (ops.cos, ops.sin))
-    a, b = x[..., :half], x[..., half:]
+    a, b = ops.split(x, 2, axis=-1)
     return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 

@@ -1,6 +1,7 @@
 """Dropout without hidden state."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 
@@ -39,6 +40,9 @@ class Dropout(layers.Layer):
     Keras's own keeps a counter as state, which resuming loses and which is the same
     on every replica. Outside `masks` it draws from Keras's global generator.
 
+    Drawing is most of the work, so each number gets a byte of its own, not a word: what
+    is dropped is `rate`, rounded to 1/256.
+
     Args:
         rate: in [0, 1).
     """
@@ -51,14 +55,23 @@ class Dropout(layers.Layer):
     def call(self, x, training=False):
         if not training or self.rate == 0.0:
             return x
-        seeds = getattr(_scope, "seeds", None)
-        return keras.random.dropout(x, self.rate, seed=seeds)
+        dropped = min(max(1, round(256 * self.rate)), 255)  # of 256
+        kept = ops.cast(_bytes(ops.shape(x)) >= dropped, x.dtype)
+        return x * (kept * (256 / (256 - dropped)))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
         return super().get_config() | {"rate": self.rate}
+
+
+def _bytes(shape):
+    """Random uint8, from the seeds of the scope."""
+    n = math.prod(shape)
+    seeds = getattr(_scope, "seeds", None)
+    words = keras.random.randint(((n + 3) // 4, 1), -(2**31), 2**31 - 1, seed=seeds)
+    return ops.reshape(ops.reshape(ops.view(words, "uint8"), (-1,))[:n], shape)
 
 
 class _Seeds(keras.random.SeedGenerator):
