@@ -53,13 +53,21 @@ def _cases():
 
 
 def test_a_new_model_is_covered_by_existing():
-    fast = [case.values[0] for case in _cases() if pytest.mark.slow not in case.marks]
-    assert {"toy_contract", "vae_dropout_contract"} <= set(fast)
+    assert {"toy_contract", "vae_dropout_contract"} <= set(fast_cases())
+
+
+def fast_cases() -> list[str]:
+    """The names of those that are not slow."""
+    return [case.values[0] for case in _cases() if pytest.mark.slow not in case.marks]
 
 
 @pytest.fixture(scope="module", params=list(_cases()))
 def tiny(request):
-    """The recipe, for a few steps on the bundled digits."""
+    return small(request.param)
+
+
+def small(name: str, **more):
+    """The recipe of a case, for a few steps on the bundled data."""
     settings = {
         "train.steps": 5,
         "train.batch_size": 16,
@@ -69,10 +77,10 @@ def tiny(request):
         "train.clip_norm": 1.0,
         "evaluate.nll_samples": 50,
     }
-    family = recipe.read(RECIPES[request.param]).family
+    family = recipe.read(RECIPES[name]).family
     bundled = "python_docs" if family in TEXTS else "digits"
     settings["data"] = f"bundled:{bundled}"
-    return recipe.read(RECIPES[request.param], settings)
+    return recipe.read(RECIPES[name], settings | more)
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +143,19 @@ def _without_dropout(values):
     return kept | ({"dropout": 0.0} if "dropout" in kept else {})
 
 
-def _weights(tiny, **options):
-    """After ten steps with noise, Adam, clipping and averaging, the last uneven."""
+def trained(tiny, start=None, **options):
+    """After ten steps with noise, Adam, clipping and averaging, the last uneven.
+
+    -> the model, and what its variables were before, or were given as `start`.
+    """
     source = data.load(tiny.data, tiny.input.image_shape)
     still = dataclasses.replace(tiny, model=_without_dropout(tiny.model))
     keras.utils.set_random_seed(0)
     model = models.create(still, source)
+    if start is not None:
+        for variable, value in zip(model.variables, start, strict=True):
+            variable.assign(value)
+    before = values(model)
     train = model.examples(source["train"], tiny)
     batches = list(stream(train, 16, 0, 0, 9, tiny.input.binarize))
     batches.append(tuple(part[:7] for part in batches[0]))
@@ -149,8 +164,19 @@ def _weights(tiny, **options):
     optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-2, global_clipnorm=1.0)
     model.compile(optimizer, jit_compile=False, **options)
     for batch in batches:
+        batch = [part.numpy() for part in batch]
         model.fit(*batch, batch_size=16, shuffle=False, verbose=0)
-    return model, [v.numpy() for v in model.variables]
+    return model, before
+
+
+def values(model) -> list[np.ndarray]:
+    """What its variables hold."""
+    return [v.numpy() for v in model.variables]
+
+
+def _weights(tiny, **options):
+    model, _ = trained(tiny, **options)
+    return model, values(model)
 
 
 def test_many_devices_and_parts_are_one(tiny, two_replicas):
