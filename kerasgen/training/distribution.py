@@ -1,6 +1,5 @@
 """Where to train: one device, several, several machines."""
 
-import contextlib
 import functools
 import json
 import os
@@ -8,7 +7,7 @@ import os
 import keras
 import tensorflow as tf
 
-from kerasgen.backend import is_jax, tensorflow_only
+from kerasgen.backend import current, is_jax, tensorflow_only
 from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import STRATEGIES
 
@@ -73,12 +72,10 @@ def data_parallel(count: int | None) -> keras.distribution.DataParallel:
     Raises:
         InputError: if there are fewer.
     """
-    import jax
-
-    with contextlib.suppress(RuntimeError):  # JAX is running: see what it has
-        jax.config.update("jax_num_cpu_devices", count or 1)
+    if count:
+        split_cpu(count)
     found = keras.distribution.list_devices()
-    if len(found) < (count or 1):
+    if count and len(found) < count:
         raise InputError(f"{count} devices asked for, JAX runs on {len(found)}")
     return keras.distribution.DataParallel(devices=found[:count])
 
@@ -124,14 +121,19 @@ def is_chief(strategy: Strategy) -> bool:
 
 
 def split_cpu(count: int) -> None:
-    """Make the CPU look like `count` devices; before TensorFlow starts using it."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * count
+    """Make the CPU look like `count` devices; before the backend starts using it."""
     try:
+        if is_jax():
+            import jax
+
+            jax.config.update("jax_num_cpu_devices", count)
+            return
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
         tf.config.set_logical_device_configuration(cpu, logical)
     except RuntimeError as error:
-        if len(tf.config.list_logical_devices("CPU")) < count:
+        if len(keras.distribution.list_devices("CPU")) < count:
             raise InputError(
-                "TensorFlow is already running on one CPU device: choose the "
+                f"{current()} is already running on one CPU device: choose the "
                 "strategy before anything else"
             ) from error

@@ -7,8 +7,30 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "contract"))
 
 
-def models(*names):
-    """Build the model of each recipe; -> the modules that had to be imported."""
+def steps(folder, *names):
+    """Ten steps of each recipe from the weights in `folder`/NAME/start.npz.
+
+    Beside them are then the trained model, the values of its variables, and what its
+    signatures answer.
+    """
+    import numpy as np
+    import test_contract as contract
+
+    for name in names:
+        place = Path(folder) / name
+        with np.load(place / "start.npz") as file:
+            start = list(file.values())
+        model, _ = contract.trained(contract.small(name), lambda _: start)  # noqa: B023
+        model.save(place / "model.keras")
+        np.savez(place / "end.npz", *contract.values(model))
+        for key, signature in contract.served(model).items():
+            answers = model.serve(key, **signature.example(3))
+            np.savez(place / f"{key}.npz", **answers)
+
+
+def modules(*names):
+    """Models of recipes, trained for a step on random rows; -> all that is imported."""
+    import numpy as np
     import toy  # noqa: F401
 
     from kerasgen import data, models
@@ -16,23 +38,16 @@ def models(*names):
 
     for name in names:
         recipe = recipes.read(name)
-        images = data.np.zeros((2, *(recipe.input.image_shape or [])), "uint8")
-        texts = data.np.array(["ab", "ba"], object)
-        x = texts if "tokenizer" in str(recipe.model) else images
-        split = data.Split(x, data.np.zeros(2, "int32"))
-        models.create(recipe, data.Data({"train": split}, []))
+        if recipe.input.image_shape:
+            x, y = np.zeros((4, *recipe.input.image_shape), "uint8"), np.arange(4)
+        else:
+            x, y = np.array(["to be", "or not"], object), None
+        source = data.Data({"train": data.Split(x, y)}, [])
+        model = models.create(recipe, source)
+        model.compile()
+        rows = model.examples(source["train"], recipe)
+        model.fit(rows.x, rows.y, verbose=0)
     print(json.dumps(sorted(sys.modules)))
 
 
-def steps(folder, *names):
-    """Ten steps of each recipe from the weights in `folder`; the model goes there."""
-    import test_contract as contract
-
-    for name in names:
-        place = Path(folder) / name
-        with contract.np.load(place / "start.npz") as file:
-            start = list(file.values())
-        tiny = contract.small(name)
-        model, _ = contract.trained(tiny, start)
-        model.save(place / "model.keras")
-        contract.np.savez(place / "end.npz", *contract.values(model))
+globals()[sys.argv[1]](*sys.argv[2:])

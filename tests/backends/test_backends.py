@@ -1,0 +1,85 @@
+"""JAX and TensorFlow train the same models (needs `pip install 'kerasgen[jax]'`)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+
+import test_contract as contract
+
+from kerasgen import zoo
+from kerasgen.cli import main
+from kerasgen.errors import InputError
+from kerasgen.training.checkpoint import read
+
+HERE = Path(__file__).parent
+COMPARE = str(HERE.parents[1] / "tools" / "compare_weights.py")
+NAMES = contract.fast_cases()
+
+
+def on_jax(*arguments, script=(str(HERE / "on_jax.py"),)) -> str:
+    """What the script prints where Keras runs on JAX."""
+    command = [sys.executable, *script, *map(str, arguments)]
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def jittered(values):
+    """No bias is 0, as it is at first: at 0, the slope of LeakyReLU is 0.2 in
+    TensorFlow and 1 in JAX."""
+    rng = np.random.default_rng(0)
+    return [
+        (v + 0.01 * rng.normal(size=v.shape)).astype(v.dtype) if v.ndim else v
+        for v in values
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of what JAX trained, from the weights that TensorFlow began with here."""
+    folder = tmp_path_factory.mktemp("backends")
+    for name in NAMES:
+        (folder / name).mkdir()
+        model, start = contract.trained(contract.small(name), jittered)
+        np.savez(folder / name / "start.npz", *start)
+        np.savez(folder / name / "tensorflow.npz", *contract.values(model))
+    on_jax("steps", folder, *NAMES)
+    return folder
+
+
+def arrays(path) -> list[np.ndarray]:
+    with np.load(path) as file:
+        return list(file.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_steps_with_noise_give_the_same_weights(trained, name):
+    start, ours, theirs = (
+        arrays(trained / name / f"{key}.npz") for key in ("start", "tensorflow", "end")
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    moved = [np.abs(a - b).max() for a, b in zip(start, ours, strict=True) if a.ndim]
+    assert max(moved) > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_answers_alike_on_both(trained, name):
+    """Samplers and decoding too: equal seeds give equal samples."""
+    model = zoo.load(trained / name / "model.keras")
+    for key, signature in model.signatures().items():
+        if "string" in str(signature.describe()):
+            continue
+        inputs, tolerance = signature.example(3), {"atol": signature.tolerance}
+        with np.load(trained / name / f"{key}.npz") as theirs:
+            for output, value in model.serve(key, **inputs).items():
+                found = theirs[output]
+                np.testing.assert_allclose(value, found, rtol=1e-4, **tolerance)
