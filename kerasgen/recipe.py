@@ -171,8 +171,10 @@ def _profiled(values: dict, profile: str | None, origin: str) -> dict:
     if profile is None:
         return values
     if profile not in merged:
-        raise unknown("profile", profile, merged) if merged else InputError(
-            f"{origin} has no profiles"
+        raise (
+            unknown("profile", profile, merged)
+            if merged
+            else InputError(f"{origin} has no profiles")
         )
     return merged[profile]
 

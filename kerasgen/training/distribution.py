@@ -11,7 +11,6 @@ from kerasgen.backend import current, is_jax, tensorflow_only
 from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import STRATEGIES
 
-
 Strategy = tf.distribute.Strategy | keras.distribution.DataParallel
 
 

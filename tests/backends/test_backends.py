@@ -1,6 +1,5 @@
 """JAX and TensorFlow train the same models (needs `pip install 'kerasgen[jax]'`)."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,9 +13,6 @@ pytest.importorskip("jax")
 import test_contract as contract
 
 from kerasgen import zoo
-from kerasgen.cli import main
-from kerasgen.errors import InputError
-from kerasgen.training.checkpoint import read
 
 HERE = Path(__file__).parent
 COMPARE = str(HERE.parents[1] / "tools" / "compare_weights.py")
@@ -58,6 +54,10 @@ def trained(tmp_path_factory):
 def arrays(path) -> list[np.ndarray]:
     with np.load(path) as file:
         return list(file.values())
+
+
+def test_models_need_no_tensorflow_on_jax():
+    on_jax("without_tensorflow", *(contract.RECIPES[name] for name in NAMES))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ are taken, where a replica stands among others, and who holds the variables.
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -32,8 +33,8 @@ class Trainer:
         """The optimizer with loss scaling, which float16 gradients need."""
         raise NotImplementedError
 
-    def _gradients(self, variables, loss):
-        """`loss()` -> a scalar and terms. -> its gradients, the terms."""
+    def _gradients(self, variables, loss) -> tuple:
+        """`loss()` gives a scalar and terms. -> the gradients, the terms."""
         raise NotImplementedError
 
     def _apply(self, optimizer, gradients, variables):
@@ -161,27 +162,30 @@ class Trainer:
 
     def _train(self, data):
         """Run every phase once (or `repeats` times) and report its terms."""
-        batch, weight, rows, total = self._unpack(data)
+        *batch, total = self._unpack(data)
+        parts = list(_parts(batch, self.accumulate))
         for index, phase in enumerate(self.phases()):
             optimizer, variables = self.optimizers[phase.name], phase.variables
             for repeat in range(phase.repeats):
                 key = fold(self.seed, TRAIN, self.step, index, repeat)
-                gradients = []
-                for i, part in enumerate(_parts((batch, weight, rows), self.accumulate)):
-                    if i:  # one after the other: side by side they save no memory
-                        part = self._after(gradients, part)
-
-                    def loss(i=i, part=part, phase=phase, key=key):
-                        return self._loss(phase, key, total, i, *part)
-
-                    found, terms = self._gradients(variables, loss)
-                    self._report(terms, part[1])
-                    pairs = zip(gradients, found, strict=True)
-                    gradients = [a + b for a, b in pairs] if gradients else found
+                gradients = self._sum_of_gradients(phase, key, total, parts)
                 self._apply(optimizer, gradients, variables)
         self._update_averages()
         self.step.assign_add(1)
         return self.get_metrics_result()
+
+    def _sum_of_gradients(self, phase, key, total, parts):
+        """Of what a phase minimises, over all parts of a batch; reports its terms."""
+        gradients = []
+        for i, part in enumerate(parts):
+            if i:  # one after the other: side by side they save no memory
+                part = self._after(gradients, part)
+            loss = functools.partial(self._loss, phase, key, total, i, *part)
+            found, terms = self._gradients(phase.variables, loss)
+            self._report(terms, part[1])
+            pairs = zip(gradients, found, strict=True)
+            gradients = [a + b for a, b in pairs] if gradients else found
+        return gradients
 
     def _loss(self, phase, key, total, index, batch, weight, rows):
         """What a phase minimises of part `index` of a batch, and its terms."""

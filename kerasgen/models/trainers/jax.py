@@ -4,6 +4,8 @@ A step is a pure function of the values of all variables: it runs in a
 `keras.StatelessScope` that holds them, as if they were assigned to.
 """
 
+import contextlib
+
 import jax
 import keras
 from jax.sharding import NamedSharding, PartitionSpec
@@ -19,6 +21,9 @@ TRAINABLE, FIXED = "trainable_variables", "non_trainable_variables"
 OPTIMIZERS, METRICS = "optimizer_variables", "metrics_variables"
 
 
+_copy = jax.jit(lambda values: jax.tree.map(jax.numpy.copy, values))
+
+
 class Trainer(base.Trainer):
     """Mixin of `kerasgen.models.base.Model`."""
 
@@ -27,6 +32,21 @@ class Trainer(base.Trainer):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self._distribution = keras.distribution.distribution()
+
+    def fit(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().fit(*arguments, **options)
+
+    def evaluate(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().evaluate(*arguments, **options)
+
+    def predict(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().predict(*arguments, **options)
 
     def train_step(self, state, data):
         """See `kerasgen.models.trainers.base`; -> logs, and the new state."""
@@ -111,8 +131,9 @@ class Trainer(base.Trainer):
 
     def _get_jax_state(self, purge_model_variables=False, **wanted):
         groups = [v for name, v in self._groups().items() if wanted.get(name)]
-        state = tuple([v.value for v in group] for group in groups)
-        if purge_model_variables:  # a step may write over them
+        # Steps write over what they are given, which other variables may hold too.
+        state = _copy(tuple([v.value for v in group] for group in groups))
+        if purge_model_variables:
             for variable in sum(groups, []):
                 variable._value = None
         return state
@@ -132,6 +153,18 @@ class Trainer(base.Trainer):
 
     def _symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
+
+
+@contextlib.contextmanager
+def _undistributed():
+    """Keras would split batches over devices, and fail where that leaves a rest; here
+    a step does it."""
+    around = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(around)
 
 
 def input_gradients(function, inputs):
