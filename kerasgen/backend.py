@@ -17,11 +17,9 @@ def choose(name: str) -> None:
     """
     if importlib.util.find_spec(name) is None:
         raise InputError(f"there is no {name} here: pip install 'kerasgen[{name}]'")
-    os.environ["KERAS_BACKEND"] = name
     if "keras" in sys.modules and current() != name:
-        raise InputError(
-            f"Keras already runs on {current()} here: set KERAS_BACKEND={name}"
-        )
+        raise InputError(f"Keras runs on {current()} here: set KERAS_BACKEND={name}")
+    os.environ["KERAS_BACKEND"] = name
 
 
 def current() -> str:

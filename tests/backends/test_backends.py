@@ -12,20 +12,21 @@ pytest.importorskip("jax")
 
 import test_contract as contract
 
-from kerasgen import zoo
+from kerasgen import recipe, zoo
+from kerasgen.cli import main
 
 HERE = Path(__file__).parent
 COMPARE = str(HERE.parents[1] / "tools" / "compare_weights.py")
 NAMES = contract.fast_cases()
 
 
-def on_jax(*arguments, script=(str(HERE / "on_jax.py"),)) -> str:
-    """What the script prints where Keras runs on JAX."""
-    command = [sys.executable, *script, *map(str, arguments)]
+def on_jax(*arguments):
+    """A job of on_jax.py; -> its lines."""
+    command = [sys.executable, str(HERE / "on_jax.py"), *map(str, arguments)]
     environment = os.environ | {"KERAS_BACKEND": "jax"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.splitlines(), done.stderr.splitlines()
 
 
 def jittered(values):
@@ -83,3 +84,52 @@ def test_a_model_answers_alike_on_both(trained, name):
             for output, value in model.serve(key, **inputs).items():
                 found = theirs[output]
                 np.testing.assert_allclose(value, found, rtol=1e-4, **tolerance)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of vae_digits on JAX, by the command line."""
+    return train(tmp_path_factory.mktemp("runs") / "run")
+
+
+def train(out, *options):
+    command = [sys.executable, "-m", "kerasgen", "train", "vae_digits", "--quiet"]
+    # Held-out batches of 7: the devices can't have equal parts.
+    command += ["--backend", "jax", "--steps", "12", "--set", "evaluate.batch_size=7"]
+    subprocess.run([*command, "--out", str(out), *options], check=True)
+    return out
+
+
+def test_what_jax_trains_tensorflow_exports(run, tmp_path):
+    assert recipe.read(str(run / "recipe.yaml")).train.backend == "jax"
+    artifact = str(tmp_path / "artifact")
+    assert main(["export", str(run), "--out", artifact, "--quiet"]) == 0
+    assert main(["verify", artifact, "--quiet"]) == 0
+    on_jax("samples", run, tmp_path / "samples.npy")
+    theirs = np.load(tmp_path / "samples.npy")
+    np.testing.assert_allclose(zoo.load(run).generate(8, seed=3), theirs, atol=1e-5)
+
+
+def test_two_devices_are_one(run, tmp_path):
+    two = train(tmp_path / "run", "--devices", "2")
+    compare = [sys.executable, COMPARE, str(run), str(two), "--atol", "1e-5"]
+    assert subprocess.run(compare).returncode == 0
+
+
+def test_what_needs_tensorflow_says_so(run, tmp_path):
+    lines, errors = on_jax("refusals", run, tmp_path / "out")
+    need = "needs the TensorFlow backend: set KERAS_BACKEND=tensorflow"
+    assert lines[:3] == [
+        f"a model that reads strings {need}, or give it token ids",
+        f"a signature of strings {need}",
+        f"mixed_float16 {need}, or use mixed_bfloat16",
+    ]
+    assert lines[3:] == ["2"] * 5
+    assert [line for line in errors if line.startswith("kerasgen:")] == [
+        f"kerasgen: export {need}",
+        f"kerasgen: verification {need}",
+        f"kerasgen: --strategy multiworker {need}",
+        "kerasgen: 3 devices asked for, JAX runs on 1",
+        "kerasgen: Keras runs on jax here: set KERAS_BACKEND=tensorflow",
+    ]
+    assert not (tmp_path / "out").exists()
