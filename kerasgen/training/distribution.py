@@ -1,5 +1,6 @@
 """Where to train: one device, several, several machines."""
 
+import contextlib
 import functools
 import json
 import os
@@ -72,9 +73,11 @@ def data_parallel(count: int | None) -> keras.distribution.DataParallel:
         InputError: if there are fewer.
     """
     if count:
-        split_cpu(count)
+        with contextlib.suppress(InputError):  # it may have enough GPUs
+            split_cpu(count)
     found = keras.distribution.list_devices()
-    if count and len(found) < count:
+    count = count or (1 if found[0].startswith("cpu") else len(found))
+    if len(found) < count:
         raise InputError(f"{count} devices asked for, JAX runs on {len(found)}")
     return keras.distribution.DataParallel(devices=found[:count])
 
