@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two processes; tests that share fixtures stay together (tests/conftest.py).
 TOGETHER := -n 2 --dist loadgroup
 
-.PHONY: install demo test test-all lint clean
+.PHONY: install demo test test-all test-backends lint clean
 
 install: .venv/.installed
 
@@ -28,10 +28,16 @@ demo: install
 	$(BIN)/kerasgen verify runs/demo/artifact
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow'
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow' --ignore tests/backends
 
-test-all: .venv/.installed-test
-	$(BIN)/python -m pytest $(TOGETHER)
+test-all: .venv/.installed-test test-backends
+	$(BIN)/python -m pytest $(TOGETHER) --ignore tests/backends
+
+# JAX beside TensorFlow, and what every model must do, on JAX alone.
+test-backends: .venv/.installed-test
+	$(BIN)/pip install --quiet --editable '.[jax]'
+	$(BIN)/python -m pytest tests/backends
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TOGETHER) -m 'not slow' tests/contract
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from kerasgen import backend
 from kerasgen.errors import InputError, RunError, unknown
 from kerasgen.quiet import import_tensorflow
 from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
@@ -72,12 +73,14 @@ def _train(options):
         "train.strategy": options.strategy,
         "train.devices": options.devices,
         "train.precision": options.precision,
+        "train.backend": options.backend or os.environ.get("KERAS_BACKEND"),
     }
     settings |= {key: value for key, value in named.items() if value is not None}
     if options.epochs is not None and options.steps is None:
         settings["train.steps"] = None
-    recipe = recipes.read(options.recipe, settings)
+    recipe = recipes.read(options.recipe, settings, options.profile)
     out = Path(options.out or Path("runs") / recipe.name)
+    backend.choose(recipe.train.backend)
     import_tensorflow()
     from kerasgen.training.loop import train
 
@@ -380,6 +383,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--strategy", metavar="NAME", help=" | ".join(STRATEGIES))
     add("--devices", type=int, metavar="N", help="of this machine")
     add("--precision", metavar="NAME", help=" | ".join(PRECISIONS))
+    add("--backend", metavar="NAME", help=" | ".join(backend.BACKENDS))
+    add("--profile", metavar="NAME", help="values that the recipe has for it, as gpu")
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
     _add_set(add, "any value of the recipe, as in --set train.learning_rate=1e-4")
 

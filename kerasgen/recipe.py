@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from kerasgen.backend import BACKENDS
 from kerasgen.errors import InputError, unknown
 
 BUNDLED = Path(__file__).parent / "recipes"
@@ -59,6 +60,7 @@ class Train:
     warmup_steps: int = 0  # of the learning rate, from 0
     clip_norm: float | None = None  # of the global gradient
     ema_decay: float = 0.0
+    backend: str = "tensorflow"
     strategy: str = "auto"
     devices: int | None = None
     precision: str = "float32"
@@ -129,12 +131,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
 
 
-def read(recipe: str, settings: dict | None = None) -> Recipe:
+def read(
+    recipe: str, settings: dict | None = None, profile: str | None = None
+) -> Recipe:
     """A recipe by name or path, with `settings` applied and every value checked.
 
     Args:
         recipe: a name of `names()`, or the path of a YAML file.
         settings: dotted key -> value, as in {"train.epochs": 3}.
+        profile: a name under the recipe's `profiles`, whose values replace its own.
     Raises:
         InputError: for an unknown recipe or key, or a value of the wrong type.
     """
@@ -151,7 +156,35 @@ def read(recipe: str, settings: dict | None = None) -> Recipe:
         raise InputError(f"{path} is not a YAML file: {_line(error)}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a mapping of recipe keys")
-    return from_values({"name": path.stem} | values, settings, str(path))
+    values = _profiled({"name": path.stem} | values, profile, str(path))
+    return from_values(values, settings, str(path))
+
+
+def _profiled(values: dict, profile: str | None, origin: str) -> dict:
+    """The values without `profiles`, of which one is merged in; all are checked."""
+    profiles = values.pop("profiles", {})
+    if not isinstance(profiles, dict):
+        raise InputError(f"{origin}: profiles must hold names, not {profiles!r}")
+    merged = {name: _merged(values, own) for name, own in profiles.items()}
+    for name, own in merged.items():
+        from_values(own, origin=f"{origin}, profile {name}")
+    if profile is None:
+        return values
+    if profile not in merged:
+        raise (
+            unknown("profile", profile, merged)
+            if merged
+            else InputError(f"{origin} has no profiles")
+        )
+    return merged[profile]
+
+
+def _merged(values, own):
+    """`own` over `values`, key by key; what has another name replaces."""
+    both = isinstance(values, dict) and isinstance(own, dict)
+    if not both or own.get("name", values.get("name")) != values.get("name"):
+        return own
+    return values | {key: _merged(values.get(key), value) for key, value in own.items()}
 
 
 def from_values(values: dict, settings: dict | None = None, origin="recipe") -> Recipe:
@@ -205,6 +238,7 @@ def _check_train(train: Train) -> None:
         ("schedule", SCHEDULES),
         ("precision", PRECISIONS),
         ("strategy", STRATEGIES),
+        ("backend", BACKENDS),
     ):
         if getattr(train, key) not in names:
             raise unknown(f"train.{key}", getattr(train, key), names)

@@ -5,11 +5,12 @@ model's signatures, so what is tested is what ships.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 
+from kerasgen.backend import is_jax, tensorflow_only
 from kerasgen.errors import InputError
 
 
@@ -76,6 +77,7 @@ class Signature:
         examples: (batch, random generator, length) -> values of some inputs that are
             more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.
+        variables: what the function reads, as JAX compiles pure functions only.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -89,6 +91,7 @@ class Signature:
         examples: Callable | None = None,
         only: str | None = None,
         why: str = "",
+        variables: Sequence = (),
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -98,6 +101,7 @@ class Signature:
         self.outputs = tuple(outputs)
         self.tolerance, self.examples = tolerance, examples
         self.only, self.why = only, why
+        self.variables = variables
         self._compiled = None
 
     def specs(self) -> list:
@@ -125,15 +129,23 @@ class Signature:
         """Compute on arrays; the compiled function is kept and takes any batch size.
 
         Raises:
-            InputError: on a missing or unknown input, or a wrong shape.
+            InputError: on a missing or unknown input, or a wrong shape; for strings
+                on JAX, which has none.
         """
         arrays = self.check(values)
         if self._compiled is None:
-            self._compiled = compiled(self.positional(), self.specs())
+            self._compiled = self._compile()
         outputs = self._compiled(*(arrays[name] for name in self.inputs))
         return {
             name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()
         }
+
+    def _compile(self) -> Callable:
+        if not is_jax():
+            return by_tensorflow(self.positional(), self.specs())
+        if any(entry.dtype == "string" for entry in self.inputs.values()):
+            raise tensorflow_only("a signature of strings")
+        return by_jax(self.positional(), self.variables)
 
     def check(self, values: Mapping) -> dict[str, np.ndarray]:
         """The values as arrays of the right dtypes, defaults filled in."""
@@ -196,7 +208,7 @@ class Signature:
         }
 
 
-def compiled(function: Callable, specs: list) -> Callable:
+def by_tensorflow(function: Callable, specs: list) -> Callable:
     """`function` as one graph for every batch size, from arrays to tensors."""
     import tensorflow as tf
 
@@ -204,3 +216,17 @@ def compiled(function: Callable, specs: list) -> Callable:
     # several signatures.
     graph = tf.function(function, input_signature=specs).get_concrete_function()
     return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
+
+
+def by_jax(function: Callable, variables: Sequence) -> Callable:
+    """`function`, compiled anew for every shape, with variables as they are when it is
+    called."""
+    import jax
+
+    @jax.jit
+    def pure(state, arrays, named):
+        pairs = zip(variables, state, strict=True)
+        with keras.StatelessScope(state_mapping=pairs):
+            return function(*arrays, **named)
+
+    return lambda *arrays, **named: pure([v.value for v in variables], arrays, named)

@@ -90,3 +90,31 @@ def test_names_and_keys_are_answered_without_tensorflow():
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["recipes"]
     assert {"name", "family", "data", "parameters", "artifact"} == set(rows[0])
+
+
+def test_a_profile_replaces_values(tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = """
+        family: vae
+        data: bundled:digits
+        model: {latent_dim: 4, encoder: {name: dense, widths: [8], dropout: 0.1}}
+        train: {batch_size: 8}
+        profiles:
+          gpu: {model: {encoder: {widths: [99]}}, train: {precision: mixed_bfloat16}}
+          other: {model: {encoder: {name: residual}}}
+    """
+    path.write_text(text)
+    small, gpu, other = (
+        recipe.read(str(path), None, p) for p in (None, "gpu", "other")
+    )
+    assert small.train.precision == "float32"
+    assert gpu.model["encoder"] == {"name": "dense", "widths": [99], "dropout": 0.1}
+    assert (gpu.train.precision, gpu.train.batch_size) == ("mixed_bfloat16", 8)
+    assert other.model == {"latent_dim": 4, "encoder": {"name": "residual"}}
+    with pytest.raises(InputError, match="unknown profile 'gpus': did you mean gpu"):
+        recipe.read(str(path), profile="gpus")
+    with pytest.raises(InputError, match="vae_digits.yaml has no profiles"):
+        recipe.read("vae_digits", profile="gpu")
+    path.write_text(text.replace("precision", "precisions"))
+    with pytest.raises(InputError, match="did you mean train.precision"):
+        recipe.read(str(path))

@@ -25,11 +25,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import step_peer
 import tensorflow as tf
 from keras import layers, ops
 
 import kerasgen
-from kerasgen import data
+from kerasgen import data, recipe
 from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.export import onnx
@@ -330,6 +331,34 @@ def lm_step() -> Iterator[Case]:
         yield "lm_step", ours, lambda: run(steps), "s/step", steps, about
 
 
+def backends() -> Iterator[Case]:
+    """Training steps on JAX against TensorFlow, of a recipe of every family.
+
+    Of those on bundled data, where a family has one.
+    """
+    families = {}
+    for name in sorted(recipe.names(), key=lambda n: "bundled" not in source(n)):
+        families.setdefault(recipe.read(name).family, name)
+    for family, name in sorted(families.items()):
+        _, peer = step_peer.steps(name, "tensorflow")
+        values = {"recipe": name, "backend": "jax"}
+        with other_python("step_peer.py", values) as (parameters, ours):
+            for run in (peer, ours):
+                run(3)  # compiles
+            start = time.perf_counter()
+            peer(5)
+            rest = time.perf_counter() - start
+            steps = min(200, max(5, round(5 * 2.0 / rest)))  # of about 2 seconds
+            about = {"recipe": name, "parameters": parameters, "steps": steps}
+            both = (functools.partial(run, steps) for run in (ours, peer))
+            yield f"backends/{family}", *both, "s/step", steps, lambda _: about  # noqa: B023
+
+
+def source(name: str) -> str:
+    """What a recipe reads."""
+    return str(recipe.read(name).data)
+
+
 def forward_flops(network: keras.Model) -> int:
     """Of convolutions and products of an image: a multiply and an add each."""
     total = 0
@@ -394,6 +423,7 @@ BENCHMARKS = {
     "unet_step": unet_step,
     "lm_generate": lm_generate,
     "lm_step": lm_step,
+    "backends": backends,
 }
 
 

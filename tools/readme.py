@@ -1,4 +1,5 @@
-"""Write the table of trained models into README.md, from their metrics.json.
+"""Write tables into README.md: the trained models, from their metrics.json, and the
+speed of backends, from tools/results/backends.json.
 
     python tools/readme.py [--check]
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import yaml
 
 README = Path("README.md")
-BEGIN, END = "<!-- zoo: written by tools/readme.py -->\n", "<!-- /zoo -->"
+BACKENDS = Path("tools/results/backends.json")
 # The figure that a row shows: the first of these that the model has.
 HEADLINES = ("nll", "nll_k500", "fcd", "fid", "accuracy", "reconstruction_error")
 
@@ -45,11 +46,29 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def backends() -> str:
+    """Step times of every family, TensorFlow's ÷ JAX's; nothing if none are known."""
+    if not BACKENDS.exists():
+        return ""
+    head = "| model | recipe | parameters | step time, TensorFlow ÷ JAX | in rounds |"
+    rows = [head, "|---|---|---|---|---|"]
+    for name, found in json.loads(BACKENDS.read_text(encoding="utf-8")).items():
+        what = f"{found['recipe']} | {found['parameters']:,} | {found['ratio']:.2f}"
+        span = f"{min(found['runs']):.2f} … {max(found['runs']):.2f}"
+        rows.append(f"| {name.removeprefix('backends/')} | {what} | {span} |")
+    return "\n".join(rows) + "\n"
+
+
+def written(text: str, name: str, table: str) -> str:
+    """README with a table in its place."""
+    begin, end = f"<!-- {name}: written by tools/readme.py -->\n", f"<!-- /{name} -->"
+    before, rest = text.split(begin)
+    return before + begin + table + end + rest.split(end)[1]
+
+
 def main() -> int:
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    fresh = before + BEGIN + table() + END + after
+    fresh = written(written(text, "zoo", table()), "backends", backends())
     if "--check" in sys.argv[1:]:
         if fresh != text:
             print("README.md is not up to date: run python tools/readme.py")

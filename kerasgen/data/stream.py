@@ -5,7 +5,9 @@ the shuffle of epoch c // n. So a run can resume at any step, every batch is ful
 an epoch sees every example once.
 """
 
+import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from kerasgen.data import Split
 from kerasgen.random import fold
@@ -31,7 +33,10 @@ def stream(
             each time an image is seen (dynamic binarisation, float32 images).
     """
     n, read = len(split), split.reader()
-    n, seed = tf.constant(n, tf.int64), tf.constant(seed, tf.int64)
+    epochs = np.arange(start_step * batch_size // n, end_step * batch_size // n + 1)
+    drawn = tf.constant(ops.convert_to_numpy(fold(seed, epochs)), tf.int64)
+    first, seed = tf.constant(epochs[0], tf.int64), tf.constant(seed, tf.int64)
+    n = tf.constant(n, tf.int64)
 
     def batch(counter):
         epoch = counter // n
@@ -41,7 +46,7 @@ def stream(
         index = tf.raw_ops.RandomIndexShuffle(
             index=counter % n, seed=key, max_index=n - 1, rounds=4
         )
-        rows = read(index, tf.cast(fold(seed, epoch), tf.int64))
+        rows = read(index, tf.gather(drawn, epoch - first))
         if binarize:
             rows = (_binarized(rows[0], [seed, counter[0]]), *rows[1:])
         return rows
@@ -69,7 +74,7 @@ def arrays(split: Split, batch_size: int, seed: int, binarize: bool, preprocess)
     """`once`, as dicts of arrays that signatures take."""
     for x, *y in once(split, batch_size, seed, binarize):
         batch = preprocess(x, *y)
-        yield {name: value.numpy() for name, value in batch.items()}
+        yield {name: ops.convert_to_numpy(value) for name, value in batch.items()}
 
 
 def _binarized(images, seed):

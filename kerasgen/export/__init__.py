@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from kerasgen import pictures
+from kerasgen.backend import require_tensorflow
 from kerasgen.errors import InputError, RunError, require, unknown
 from kerasgen.export import card, litert, manifest, onnx, savedmodel
 from kerasgen.export.verify import failures, parity
@@ -19,6 +20,7 @@ SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^3
 
 def export(model: Model, path, format: str = "artifact", **options) -> Path:
     """Write `model` to `path`; see `Model.export`."""
+    require_tensorflow("export")
     writers = {
         "artifact": write_artifact,
         "tf_saved_model": _write_savedmodel,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasgen.backend import require_tensorflow
 from kerasgen.errors import InputError, RunError
 from kerasgen.export import manifest, runtimes, savedmodel
 from kerasgen.models.base import Model
@@ -140,6 +141,7 @@ def verify(path) -> list[dict]:
     """
     from kerasgen.zoo import load_keras
 
+    require_tensorflow("verification")
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")

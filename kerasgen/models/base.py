@@ -182,19 +182,12 @@ class Model(Trainer, keras.Model):
         """Compute with the moving average in place of the weights; nothing is swapped.
 
         Tensor code traced inside sees the averages; the variables stay as they are.
+        All are read once: within a loop each would be, at every step.
         """
-        if self.averages:
-            with self._computing_with(
-                zip(self.averaged_variables, self.averages, strict=True)
-            ):
-                yield
-        else:
-            yield
-
-    @contextlib.contextmanager
-    def _computing_with(self, pairs) -> Iterator[None]:
-        """The second of each pair in place of the first, a variable."""
-        mapping = [(weight, ops.convert_to_tensor(value)) for weight, value in pairs]
+        means = zip(self.averaged_variables, self.averages)  # noqa: B905 (or none)
+        values = {id(v): (v, v) for v in self.variables}
+        values |= {id(v): (v, mean) for v, mean in means}
+        mapping = [(v, ops.convert_to_tensor(value)) for v, value in values.values()]
         with keras.StatelessScope(state_mapping=mapping):
             yield
 
@@ -231,18 +224,13 @@ class Model(Trainer, keras.Model):
         outputs: Sequence[str],
         **options,
     ) -> Signature:
-        """A `Signature` that computes with the averaged weights, if there are any.
-
-        Weights are read once: within a loop each would be, at every step.
-        """
+        """A `Signature` that computes with the averaged weights, if there are any."""
 
         def averaged(**values):
-            means = zip(self.averaged_variables, self.averages)  # noqa: B905 (or none)
-            weights = {id(v): (v, v) for v in self.network_variables}
-            weights |= {id(v): (v, mean) for v, mean in means}
-            with self._computing_with(weights.values()):
+            with self.averaged():
                 return function(**values)
 
+        options["variables"] = self.variables
         return Signature(averaged, inputs, tuple(outputs), **options)
 
     def serve(self, name: str, **values) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from keras import ops
 
 from kerasgen import networks, random
 from kerasgen import signature as s
+from kerasgen.backend import is_jax
 from kerasgen.diffusion import samplers, schedules, weightings
 from kerasgen.diffusion.predictions import PREDICTIONS
 from kerasgen.errors import (
@@ -172,7 +173,7 @@ class DDPM(GenerativeModel):
         n = ops.shape(x)[0]
         # All rows or none: most often no row needs the second half.
         twice = ops.any(ops.logical_and(guidance != 1.0, label >= 0))
-        m = ops.where(twice, n, 0)
+        m = n if is_jax() else ops.where(twice, n, 0)  # JAX wants a shape that is known
         inputs = (x, x), (time, time), (label_codes, ops.zeros_like(label_codes))
         inputs = (ops.concatenate([a, b[:m]]) for a, b in inputs)
         both = self.network(tuple(inputs))

@@ -40,11 +40,14 @@ class Progressbar(keras.callbacks.Callback):
         self.losses = [phase.terms[0] for phase in self.model.phases()]
         self.bar.start()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.model.steps_taken
+
     def on_train_batch_end(self, batch, logs=None):
         if self.bar.disable:
             return
         losses = [f"{name} {float(logs[name]):.4g}" for name in self.losses]
-        done = self.model.steps_taken
+        done = self.before + batch + 1
         self.bar.update(self.task, completed=done, loss="  ".join(losses))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -77,17 +80,14 @@ class Recorder(keras.callbacks.Callback):
     chief writes and all read.
     """
 
-    def __init__(self, out: Path, values: Train, steps_per_epoch: int, examples):
+    def __init__(self, out: Path, values: Train, steps_per_epoch, examples, place):
         super().__init__()
+        self.chief, self.several = is_chief(place), several_workers(place)
         self.out, self.values, self.examples = out, values, examples
         self.steps_per_epoch = steps_per_epoch
         self.history, self.best = [], None
         self.path = out / "train_state.npz"
         self.metric_values = self.writer = None
-
-    def set_model(self, model):
-        super().set_model(model)
-        self.chief = is_chief(model.distribute_strategy)
 
     def resume(self, model) -> None:
         """Continue from the state on disk, if there is one."""
@@ -114,6 +114,7 @@ class Recorder(keras.callbacks.Callback):
         self.saved_step = self.model.steps_taken
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.model.steps_taken
         if self.metric_values is not None:  # sums of the part before the interruption
             variables = [v for m in self.model.metrics for v in m.variables]
             for variable, value in zip(variables, self.metric_values, strict=True):
@@ -122,15 +123,15 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         # Not at the end of an epoch, whose row of the history isn't there yet.
-        if batch + 1 < self.params["steps"] and self._due():
+        # JAX's loop gives the model its values back wherever `self.model` is read.
+        if batch + 1 < self.params["steps"] and self._due(self.before + batch + 1):
             self._save()
 
-    def _due(self) -> bool:
+    def _due(self, step: int) -> bool:
         """Whether to save in the middle of an epoch; all workers agree."""
         if self.values.checkpoint_steps:
-            done = self.model.steps_taken - self.saved_step
-            return done >= self.values.checkpoint_steps
-        if several_workers(self.model.distribute_strategy):
+            return step - self.saved_step >= self.values.checkpoint_steps
+        if self.several:
             return False  # their clocks differ
         return time.monotonic() - self.saved > self.values.checkpoint_seconds
 

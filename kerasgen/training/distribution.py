@@ -1,18 +1,23 @@
 """Where to train: one device, several, several machines."""
 
+import contextlib
 import functools
 import json
 import os
 
+import keras
 import tensorflow as tf
 
+from kerasgen.backend import current, is_jax, tensorflow_only
 from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import STRATEGIES
 
+Strategy = tf.distribute.Strategy | keras.distribution.DataParallel
+
 
 @functools.cache  # two MirroredStrategy objects in a process disturb each other
-def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.Strategy:
-    """The `tf.distribute.Strategy` to build and train under.
+def strategy(name: str = "auto", devices: int | None = None) -> Strategy:
+    """What to build and train under: its `scope()`.
 
     Several workers must ask before they use TensorFlow for anything else.
 
@@ -24,11 +29,17 @@ def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.St
         devices: how many; on a machine without GPUs the CPU stands for several.
     Raises:
         InputError: for an unknown name, a `TF_CONFIG` that doesn't fit, or more
-            devices than there are.
+            devices than there are; for several workers on JAX.
     """
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
+    if name == "single" and devices and devices > 1:
+        raise InputError("--strategy single uses 1 device: leave out --devices")
     workers = cluster()
+    if is_jax():
+        if name == "multiworker" or len(workers) > 1:
+            raise tensorflow_only("--strategy multiworker")
+        return data_parallel(1 if name == "single" else devices)
     if name == "multiworker" or (name == "auto" and len(workers) > 1):
         if not workers:
             raise InputError(
@@ -44,8 +55,6 @@ def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.St
     gpus = tf.config.list_physical_devices("GPU")
     count = devices or max(1, len(gpus))
     if name == "single" or (name == "auto" and count == 1):
-        if devices and devices > 1:
-            raise InputError("--strategy single uses 1 device: leave out --devices")
         return tf.distribute.get_strategy()
     if gpus and count > len(gpus):
         raise InputError(f"{count} devices asked for, {len(gpus)} GPUs found")
@@ -53,6 +62,24 @@ def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.St
     if not gpus:
         split_cpu(count)
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
+
+
+def data_parallel(count: int | None) -> keras.distribution.DataParallel:
+    """JAX's way: variables on each device, and a part of each batch.
+
+    Args:
+        count: of devices; None for all GPUs, or the CPU.
+    Raises:
+        InputError: if there are fewer.
+    """
+    if count:
+        with contextlib.suppress(InputError):  # it may have enough GPUs
+            split_cpu(count)
+    found = keras.distribution.list_devices()
+    count = count or (1 if found[0].startswith("cpu") else len(found))
+    if len(found) < count:
+        raise InputError(f"{count} devices asked for, JAX runs on {len(found)}")
+    return keras.distribution.DataParallel(devices=found[:count])
 
 
 def cluster() -> list[str]:
@@ -81,12 +108,12 @@ def cluster() -> list[str]:
     return [*roles.get("chief", []), *roles.get("worker", [])]
 
 
-def several_workers(strategy: tf.distribute.Strategy) -> bool:
+def several_workers(strategy: Strategy) -> bool:
     """Whether other processes train the same model."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
+def is_chief(strategy: Strategy) -> bool:
     """Whether this process writes the files: one of a cluster does."""
     if not several_workers(strategy):
         return True
@@ -96,14 +123,19 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def split_cpu(count: int) -> None:
-    """Make the CPU look like `count` devices; before TensorFlow starts using it."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * count
+    """Make the CPU look like `count` devices; before the backend starts using it."""
     try:
+        if is_jax():
+            import jax
+
+            jax.config.update("jax_num_cpu_devices", count)
+            return
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
         tf.config.set_logical_device_configuration(cpu, logical)
     except RuntimeError as error:
-        if len(tf.config.list_logical_devices("CPU")) < count:
+        if len(keras.distribution.list_devices("CPU")) < count:
             raise InputError(
-                "TensorFlow is already running on one CPU device: choose the "
+                f"{current()} is already running on one CPU device: choose the "
                 "strategy before anything else"
             ) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from kerasgen import data, models, zoo
+from kerasgen import backend, data, models, zoo
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import Recipe, Train, read
@@ -59,6 +59,7 @@ def train(
     origin = None if init is None else zoo.find(init)
 
     values = recipe.train
+    backend.choose(values.backend)
     place = strategy(values.strategy, values.devices)
     chief = is_chief(place)
     quiet = quiet or not chief
@@ -98,7 +99,7 @@ def train(
 
     examples = source["validation"].shown()
     out.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(out, values, steps_per_epoch, examples)
+    recorder = Recorder(out, values, steps_per_epoch, examples, place)
     if started:
         recorder.resume(model)
         if model.steps_taken >= total_steps and (out / "model.keras").exists():

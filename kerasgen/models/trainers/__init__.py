@@ -1,15 +1,10 @@
 """A training step per Keras backend: phases -> `train_step`, `test_step`."""
 
-import keras
+import importlib
 
-from kerasgen.errors import InputError
+from kerasgen import backend
 
-if keras.backend.backend() != "tensorflow":
-    raise InputError(
-        f"kerasgen has no trainer for the {keras.backend.backend()} backend: "
-        "set KERAS_BACKEND=tensorflow"
-    )
-
-from kerasgen.models.trainers.tensorflow import Trainer, input_gradients  # noqa: E402
+_module = importlib.import_module(f"{__name__}.{backend.current()}")
+Trainer, input_gradients = _module.Trainer, _module.input_gradients
 
 __all__ = ["Trainer", "input_gradients"]
