@@ -76,6 +76,8 @@ class Signature:
         examples: (batch, random generator, length) -> values of some inputs that are
             more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.
+        int8: the tolerance where it is also exported to ONNX with weights of 8 bits,
+            for less memory; None where it isn't.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -89,6 +91,7 @@ class Signature:
         examples: Callable | None = None,
         only: str | None = None,
         why: str = "",
+        int8: float | None = None,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -97,7 +100,7 @@ class Signature:
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
         self.tolerance, self.examples = tolerance, examples
-        self.only, self.why = only, why
+        self.only, self.why, self.int8 = only, why, int8
         self._compiled = None
 
     def specs(self) -> list:

@@ -18,6 +18,8 @@ def path(runtime: str, artifact: Path, signature: str) -> Path:
     """The file or folder that a runtime opens for a signature."""
     if runtime == "onnx":
         return artifact / "onnx" / f"{signature}.onnx"
+    if runtime == "onnx-int8":
+        return artifact / "onnx" / f"{signature}.int8.onnx"
     if runtime == "litert":
         return artifact / "litert" / f"{signature}.tflite"
     return artifact / "1"
@@ -38,19 +40,24 @@ def savedmodel(artifact: Path, signature: str) -> Callable:
     return call
 
 
-def onnx(artifact: Path, signature: str) -> Callable:
+def onnx(artifact: Path, signature: str, runtime: str = "onnx") -> Callable:
     """ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
-        str(path("onnx", artifact, signature)),
+        str(path(runtime, artifact, signature)),
         options,
         providers=["CPUExecutionProvider"],
     )
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def onnx_int8(artifact: Path, signature: str) -> Callable:
+    """ONNX Runtime, with weights of 8 bits."""
+    return onnx(artifact, signature, "onnx-int8")
 
 
 def litert(artifact: Path, signature: str) -> Callable:
@@ -76,6 +83,7 @@ RUNTIMES = {
     "savedmodel": savedmodel,
     "tensorflow_c": tensorflow_c,
     "onnx": onnx,
+    "onnx-int8": onnx_int8,
     "litert": litert,
 }
 

@@ -262,7 +262,8 @@ class Trainer:
 
     def _report(self, terms, weight):
         for name, value in terms.items():
-            self.terms[name].update_state(value, weight)
+            if name in self.terms:  # a model may have more to say
+                self.terms[name].update_state(value, weight)
 
     def _update_averages(self):
         """Exponential moving average with warm-up: min(decay, (1 + t) / (10 + t))."""
