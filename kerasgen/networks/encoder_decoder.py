@@ -137,10 +137,11 @@ class EncoderDecoder(keras.Model):
 
     def empty(self, memories, beams=1):
         """A past of no places."""
-        none = 0 * ops.shape(memories[0][0])[2]  # of a size that may grow
+        batch, _, places, _ = ops.shape(memories[0][0])
+        rows = ops.repeat(ops.arange(batch), beams)
 
-        def start(part):
-            return ops.repeat(part[:, :, :none], beams, axis=0)
+        def start(part):  # of a size that may grow
+            return ops.take(part[:, :, : 0 * places], rows, axis=0)
 
         return [tuple(map(start, memory)) for memory in memories]
 
