@@ -7,6 +7,7 @@ so that what answers is the exported file alone.
 import ctypes
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -220,8 +221,8 @@ class _CSession:
         rank = self.tf.TF_NumDims(tensor)
         shape = [self.tf.TF_Dim(tensor, i) for i in range(rank)]
         if self.tf.TF_TensorType(tensor) == self.STRING:
-            (count,) = shape
-            return np.array([self._text(tensor, i) for i in range(count)], object)
+            texts = [self._text(tensor, i) for i in range(math.prod(shape))]
+            return np.array(texts, object).reshape(shape)
         array = np.empty(shape, self.TYPES[self.tf.TF_TensorType(tensor)])
         size = self.tf.TF_TensorByteSize(tensor)
         ctypes.memmove(array.ctypes.data, self.tf.TF_TensorData(tensor), size)

@@ -43,6 +43,6 @@ def test_figures_are_those_of_sacrebleu():
 
 
 def test_tokens_are_those_of_moses():
-    assert tokenized(["Er sagt: Das \"A&B\"-Spiel!"], "de") == [
+    assert tokenized(['Er sagt: Das "A&B"-Spiel!'], "de") == [
         'er sagt : das " a & b " -spiel !'
     ]

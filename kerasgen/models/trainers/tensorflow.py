@@ -218,7 +218,8 @@ class Trainer:
             loss += sum(phase.penalties) / shares
             loss = optimizer.scale_loss(loss)
         self._report(terms, weight)
-        return tape.gradient(loss, phase.variables)
+        # Of a table that is looked up there would be a sparse one, that can't be added.
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, phase.variables)]
 
     def test_step(self, data):
         """The terms of every phase, with the averaged weights."""
