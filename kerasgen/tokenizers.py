@@ -204,6 +204,11 @@ class SentencePiece(Tokenizer):
     def decode(self, ids):
         return self._model.decode([int(i) for i in ids if i > END])
 
+    @property
+    def pieces(self):
+        known = map(self._model.id_to_piece, range(2, self.size))
+        return ["", "", *(piece.replace("▁", " ") for piece in known)]
+
     @functools.cached_property
     def _layer(self):
         import keras_nlp

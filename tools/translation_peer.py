@@ -2,9 +2,9 @@
 
     python tools/translation_peer.py '{"vocabulary": 6000, "width": 160, …}'
 
-Prints its parameter count; then, for each number on a line of standard input, translates
-a batch so often (by transformers' `generate`, beam search of forced length, with its
-cache), and prints "done".
+Prints its parameter count; then, for each number on a line of standard input, has a
+batch translated so often (by transformers' `generate`, beam search of forced length,
+with its cache), and prints "done".
 """
 
 import json

@@ -10,10 +10,11 @@ from kerasgen.networks.dropout import Dropout
 from kerasgen.networks.transformer import STYLES, Block, check_style, normalization
 
 
+@keras.saving.register_keras_serializable("kerasgen")
 class TextEncoder(keras.Model):
-    """Embeddings of tokens, and of the n-grams that end at each, summed.
+    """Embeddings of tokens and of the n-grams that end at each, summed; and attention.
 
-    Joulin et al. (2017): n-grams share a table, in places that a hash gives them.
+    N-grams share a table, in places that a hash gives them (Joulin et al., 2017).
 
     Call: int32 `(batch, T)`, right-padded with 0 -> `(batch, T, width)`.
 
@@ -24,6 +25,9 @@ class TextEncoder(keras.Model):
         buckets: places in the table of n-grams.
         dropout: of the numbers in vectors.
         token_dropout: of whole embeddings of tokens and n-grams.
+        attention: adds one layer with a single head.
+        depth, heads, hidden: then come so many Transformer blocks, with rotary
+            positions; see `transformer.Block`.
     """
 
     def __init__(
@@ -34,6 +38,10 @@ class TextEncoder(keras.Model):
         buckets=65_536,
         dropout=0.0,
         token_dropout=0.0,
+        attention=False,
+        depth=0,
+        heads=4,
+        hidden=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -48,28 +56,49 @@ class TextEncoder(keras.Model):
             "buckets": buckets,
             "dropout": dropout,
             "token_dropout": token_dropout,
+            "attention": attention,
+            "depth": depth,
+            "heads": heads,
+            "hidden": hidden,
         }
-        self.vocabulary, self.width = vocabulary, width
-        self.ngrams, self.buckets = ngrams, buckets
-        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        self.token_dropout = Dropout(token_dropout, dtype=self.dtype_policy)
+        self.width, self.ngrams, self.buckets = width, ngrams, buckets
+        options = {"dtype": self.dtype_policy}
+        self.dropout = Dropout(dropout, **options)
+        self.token_dropout = Dropout(token_dropout, **options)
         small = {"initializer": keras.initializers.RandomNormal(stddev=0.02)}
         self.table = self.add_weight(name="table", shape=(vocabulary, width), **small)
         if ngrams > 1:
             shape = (buckets, width)
             self.ngram_table = self.add_weight(name="ngrams", shape=shape, **small)
+        self.attention = SingleHeadAttention(width, **options) if attention else None
+        self.blocks, self.norm = [], None
+        if depth:
+            style = "modern"
+            check_style(style, width, heads)
+            options |= {"hidden": hidden, "dropout": dropout, "depth": depth}
+            self.blocks = [Block(width, heads, style, **options) for _ in range(depth)]
+            self.norm = normalization(self, STYLES[style])
         self.build((None, None))
+
+    def build(self, input_shape):
+        for layer in (self.attention, *self.blocks, self.norm):
+            if layer is not None:
+                layer.build((*input_shape, self.width))
+        self.built = True
 
     def call(self, token_ids):
         x = self._embedded(self.table, token_ids)
-        before = token_ids
-        shifted = [token_ids]
+        grams = [token_ids]
         for n in range(2, self.ngrams + 1):
-            before = ops.pad(before, [[0, 0], [1, 0]])[:, :-1]
-            shifted.append(before)
-            place = random.hashed(self.buckets, *shifted, n)
+            grams.append(ops.pad(grams[-1], [[0, 0], [1, 0]])[:, :-1])
+            place = random.hashed(self.buckets, *grams, n)
             x += self._embedded(self.ngram_table, place)
-        return self.dropout(x)
+        x, seen = self.dropout(x), bias(token_ids != 0)[:, None]
+        if self.attention is not None:
+            x += self.dropout(self.attention(x, attention_mask=seen))
+        for block in self.blocks:
+            x, _ = block(x, attention_mask=seen[:, None])
+        return x if self.norm is None else self.norm(x)
 
     def _embedded(self, table, ids):
         x = ops.take(ops.cast(table, self.compute_dtype), ids, axis=0)
@@ -81,69 +110,30 @@ class TextEncoder(keras.Model):
         return super().get_config() | self.values
 
 
-@keras.saving.register_keras_serializable("kerasgen")
-class NgramEncoder(TextEncoder):
-    """These embeddings alone."""
+def ngrams_text_encoder(
+    vocabulary, width=64, ngrams=2, buckets=65_536, dropout=0.0, token_dropout=0.0
+):
+    """The embeddings alone."""
+    return TextEncoder(**locals())
 
 
-@keras.saving.register_keras_serializable("kerasgen")
-class AttentionEncoder(TextEncoder):
-    """And what one layer of attention, with a single head, adds to them."""
-
-    def build(self, input_shape):
-        self.attention = SingleHeadAttention(self.width, dtype=self.dtype_policy)
-        self.attention.build((*input_shape, self.width))
-        self.built = True
-
-    def call(self, token_ids):
-        x = super().call(token_ids)
-        seen = bias(token_ids != 0)[:, None]
-        return x + self.dropout(self.attention(x, attention_mask=seen))
+def attention_text_encoder(
+    vocabulary, width=64, ngrams=1, buckets=65_536, dropout=0.0, token_dropout=0.0
+):
+    """And a layer of attention."""
+    return TextEncoder(**locals(), attention=True)
 
 
-@keras.saving.register_keras_serializable("kerasgen")
-class TransformerEncoder(TextEncoder):
-    """And Transformer blocks on them, with rotary positions.
-
-    Args:
-        depth, heads, hidden: of the blocks; see `transformer.Block`.
-    """
-
-    def __init__(
-        self,
-        vocabulary,
-        width=64,
-        depth=2,
-        heads=4,
-        hidden=None,
-        ngrams=1,
-        buckets=65_536,
-        dropout=0.0,
-        token_dropout=0.0,
-        **kwargs,
-    ):
-        options = (width, ngrams, buckets, dropout, token_dropout)
-        super().__init__(vocabulary, *options, **kwargs)
-        require_positive(depth=depth, heads=heads)
-        style = "modern"
-        check_style(style, width, heads)
-        self.values |= {"depth": depth, "heads": heads, "hidden": hidden}
-        options = {"hidden": hidden, "dropout": dropout, "dtype": self.dtype_policy}
-        self.blocks = [
-            Block(width, heads, style, depth=depth, **options) for _ in range(depth)
-        ]
-        self.norm = normalization(self, STYLES[style])
-        for layer in [*self.blocks, self.norm]:
-            layer.build((None, None, width))
-
-    def call(self, token_ids):
-        x = super().call(token_ids)
-        seen = bias(token_ids != 0)[:, None, None]
-        for block in self.blocks:
-            x, _ = block(x, attention_mask=seen)
-        return self.norm(x)
-
-
-ngrams_text_encoder = NgramEncoder
-attention_text_encoder = AttentionEncoder
-transformer_text_encoder = TransformerEncoder
+def transformer_text_encoder(
+    vocabulary,
+    width=64,
+    depth=2,
+    heads=4,
+    hidden=None,
+    ngrams=1,
+    buckets=65_536,
+    dropout=0.0,
+    token_dropout=0.0,
+):
+    """And a small Transformer."""
+    return TextEncoder(**locals())

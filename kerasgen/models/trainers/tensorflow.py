@@ -51,7 +51,8 @@ class Trainer:
             terms = {name: keras.metrics.Mean(name) for name in names}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
         self.seed, self.accumulate = seed, accumulate
-        self._compile_options = options | {"jit_compile": chosen}
+        chosen = options | {"jit_compile": chosen}
+        object.__setattr__(self, "_compile_options", chosen)  # may hold metrics
 
     @property
     def wants_xla(self) -> bool:
