@@ -246,9 +246,22 @@ class TextClassifier(Model):
     def _prepared(self, x, y=None, weight=None):
         """Labels stay beside what they label: Keras looks there for `class_weight`."""
         if hasattr(x, "element_spec"):  # a Dataset
-            return x.map(lambda x, *rest: (self.preprocess(x), *rest)), y, weight
-        x = super()._prepared(x)[0]
-        return x, None if y is None else np.asarray(y), weight
+            x = x.map(lambda x, *rest: (self.preprocess(x), *rest))
+            label = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
+        else:
+            x = super()._prepared(x)[0]
+            label = y = None if y is None else np.asarray(y)
+        if label is not None and self._compile_metrics is not None:
+            self._build_metrics(label.shape[1:])
+        return x, y, weight
+
+    def _build_metrics(self, shape):
+        """Before the first step: replicas can't do it within one."""
+        if not self._compile_metrics.built:
+            label = np.zeros((1, *shape), "int32")
+            with self.distribute_strategy.scope():
+                classes = np.ones((1, len(self.labels)), "float32")
+                self._compile_metrics.build(label, classes)
 
     def get_compile_config(self):
         config = super().get_compile_config()
