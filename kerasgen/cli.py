@@ -16,7 +16,7 @@ from kerasgen.quiet import import_tensorflow
 from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
-RUNTIMES = ("keras", "savedmodel", "onnx", "litert")
+RUNTIMES = ("keras", "savedmodel", "onnx", "onnx-int8", "litert")
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
 CONDITIONS = (
@@ -185,6 +185,52 @@ def _restore(options):
     _say(options, f"{len(files)} restored in {out}")
 
 
+def _translate(options):
+    place = find(options.model)
+    import_tensorflow()
+    from kerasgen.models.translator import translations
+    from kerasgen.zoo import codec, server
+
+    settings = {} if options.beam is None else {"beam": options.beam}
+    serve, _ = server(place, options.runtime, "translate_ids", settings)
+    for text in translations(serve, codec(place), _texts(options)):
+        print(text)
+
+
+def _classify(options):
+    texts = _texts(options)
+    place = find(options.model)
+    import_tensorflow()
+    from rich.console import Console
+    from rich.text import Text
+
+    from kerasgen.zoo import codec, server
+
+    serve, _ = server(place, options.runtime, "classify_ids")
+    coded, console = codec(place), Console(highlight=False, soft_wrap=True)
+    for text in texts:
+        found = serve("classify_ids", token_ids=coded.ids([text]))
+        (chances,), (attention,) = found["probabilities"], found["attention"]
+        best = int(chances.argmax())
+        line = Text(f"{coded.labels[best]} {chances[best]:.3f}")
+        if console.is_terminal:  # the more a part decided, the brighter
+            parts = coded.tokenizer.shown(text)[: coded.context]
+            apart = "" if "".join(parts) == text else " "
+            line.append("  ")
+            for part, share in zip(parts, attention / attention.max(), strict=False):
+                line.append(part, f"black on rgb(255,255,{255 - int(200 * share)})")
+                line.append(apart)
+        console.print(line)
+
+
+def _texts(options) -> list[str]:
+    """The texts of the command line, or the lines of standard input."""
+    texts = options.text or [line.rstrip("\n") for line in sys.stdin]
+    if not texts:
+        raise InputError("there is no text: give some, or lines on standard input")
+    return texts
+
+
 def _evaluate(options):
     settings = _settings(options.set)
     for key in settings:
@@ -223,11 +269,12 @@ def _evaluate(options):
         if axis:
             print(axis)
         for name, figure in figures.items():
-            what = f"{figure['samples']} {options.split} examples; {figure['protocol']}"
+            what = f"{figure['samples']} {figure['split']} examples; "
+            what += figure["protocol"]
             value = f"{figure['value']:.4f} {figure['unit']}".strip()
             print(f"{'  ' if axis else ''}{name} {value} ({what})")
     if target is None and place.folder and not place.is_artifact:
-        whole = options.samples is None and options.split == "test"
+        whole = options.samples is None and options.split in (None, source.judged_by)
         if whole and options.runtime == "keras":
             target = place.folder / "metrics.json"
             content = _merged(target, content, place.keras)
@@ -337,7 +384,7 @@ def _examples(recipe, options):
     except InputError as error:
         _say(options, f"no pictures of test examples: {error}")
         return None
-    return source["test"].shown()
+    return source[source.judged_by].shown()
 
 
 def _progress(steps, title: str, quiet: bool, total: int):
@@ -417,10 +464,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--runtime", choices=RUNTIMES, default="keras")
 
+    for function, help in (
+        (_translate, "translate texts"),
+        (_classify, "say which class texts are of, and which words decided"),
+    ):
+        add = command(function, help)
+        add("model", metavar="MODEL")
+        add("text", metavar="TEXT", nargs="*", help="default: lines of standard input")
+        add("--runtime", choices=RUNTIMES, default="keras")
+        if function is _translate:
+            add("--beam", type=int, metavar="N", help="default the model's, 5")
+
     add = command(_evaluate, "measure a trained model on real data")
     add("model", metavar="MODEL")
     add("--samples", type=int, metavar="N", help="use only N examples")
-    add("--split", choices=("test", "validation"), default="test")
+    add(
+        "--split",
+        choices=("test", "validation"),
+        help="default test, or validation where the data has no other",
+    )
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--json", metavar="FILE")
     add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")

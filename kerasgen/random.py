@@ -67,6 +67,13 @@ def integers(seed, high, shape=(), stream=0):
     return ops.cast(ops.floor(uniform(seed, shape, stream) * float(high)), "int32")
 
 
+def hashed(high, *data):
+    """int32 in [0, high), `high` at most 2^23: a fixed function of whole numbers that
+    broadcast together."""
+    bits = ops.cast(_shift(fold(*data), 8), "float32")
+    return ops.cast(ops.floor(bits * (2.0**-24 * high)), "int32")
+
+
 class Noise:
     """Independent draws for the rows of a batch: each call opens a new stream.
 

@@ -27,8 +27,9 @@ EVALUATIONS = (
     "classification",
     "text",
     "molecules",
+    "translation",
 )
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "inverse_sqrt")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 
@@ -56,7 +57,7 @@ class Train:
     # As keras.optimizers names it, or {name: …, …}; or phase -> such a value.
     optimizer: str | dict = "adam"
     learning_rate: float | dict[str, float] = 1e-3  # or phase -> learning rate
-    schedule: str = "constant"  # or cosine: down to 0 over the run
+    schedule: str = "constant"  # or cosine: down to 0 over the run; or inverse_sqrt
     warmup_steps: int = 0  # of the learning rate, from 0
     clip_norm: float | None = None  # of the global gradient
     ema_decay: float = 0.0
@@ -86,6 +87,7 @@ class Evaluate:
     samples: int = 10_000  # beside as many test images, where features are named
     frames: bool = False  # lines of text are steps of music
     molecules: bool = False  # samples are SMILES, to be judged as molecules
+    language: str = "en"  # of translations, whose words are counted
     bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
 
 

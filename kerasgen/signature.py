@@ -78,6 +78,8 @@ class Signature:
             more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
+        int8: the tolerance where it is also exported to ONNX with weights of 8 bits,
+            for less memory; None where it isn't.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -92,6 +94,7 @@ class Signature:
         only: str | None = None,
         why: str = "",
         variables: Sequence = (),
+        int8: float | None = None,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -100,7 +103,7 @@ class Signature:
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
         self.tolerance, self.examples = tolerance, examples
-        self.only, self.why = only, why
+        self.only, self.why, self.int8 = only, why, int8
         self.variables = variables
         self._compiled = None
 

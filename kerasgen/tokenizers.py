@@ -5,17 +5,21 @@ Token 0 is padding; token 1 begins and ends a text. A tokenizer is a few plain v
 """
 
 import base64
+import collections
 import dataclasses
 import functools
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from keras import ops
 
 from kerasgen.choices import choose
 from kerasgen.errors import InputError, require
 
 PAD, END = 0, 1
+_FINGERPRINTS = 2**62
 
 
 class Tokenizer:
@@ -52,6 +56,15 @@ class Tokenizer:
     def values(self) -> dict:
         """Plain values, `name` among them, that `restored` takes."""
         raise NotImplementedError
+
+    @property
+    def pieces(self) -> list[str]:
+        """What each token stands for, to be shown."""
+        return ["", "", *(self.decode([i]) for i in range(2, self.size))]
+
+    def shown(self, text: str) -> list[str]:
+        """The parts of a text that its tokens stand for."""
+        return [self.pieces[i] for i in self.encode(text)]
 
 
 class Characters(Tokenizer):
@@ -191,6 +204,11 @@ class SentencePiece(Tokenizer):
     def decode(self, ids):
         return self._model.decode([int(i) for i in ids if i > END])
 
+    @property
+    def pieces(self):
+        known = map(self._model.id_to_piece, range(2, self.size))
+        return ["", "", *(piece.replace("▁", " ") for piece in known)]
+
     @functools.cached_property
     def _layer(self):
         import keras_nlp
@@ -213,7 +231,81 @@ class SentencePiece(Tokenizer):
         return {"name": self.name, "proto": base64.b64encode(self.proto).decode()}
 
 
-KINDS = {kind.name: kind for kind in (Characters, Bytes, SentencePiece)}
+class Words(Tokenizer):
+    """A token a word, of those that the corpus has most often, in small letters.
+
+    Words are runs of letters, digits and apostrophes; marks that end sentences are
+    words too. All that is between them is lost, and so are tags of HTML.
+    """
+
+    name = "words"
+    UNKNOWN = 2
+
+    # Letters of ASCII, of other alphabets, and of those after them.
+    LETTERS = "a-z0-9'\u00c0-\u1fff\u2c00-\U0010ffff"
+    MARKS = ".!?"
+
+    def __init__(self, words: Sequence[str]):
+        self.words = list(words)
+        self.size = 3 + len(self.words)
+        self._ids = {word: i + 3 for i, word in enumerate(self.words)}
+
+    @classmethod
+    def train(cls, texts, size: int = 30_000) -> "Words":
+        """The `size` most frequent words of the texts."""
+        require(size > 0, "tokenizer size", "above 0", size)
+        counts = collections.Counter(word for t in texts for word in cls.split(t))
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls(ranked[:size])
+
+    @classmethod
+    def split(cls, text: str) -> list[str]:
+        """The words of a text."""
+        small = re.sub("<[^>]*>", " ", text).encode().lower().decode()  # of ASCII
+        return re.findall(f"[{cls.LETTERS}]+|[{cls.MARKS}]", small)
+
+    def encode(self, text):
+        return [self._ids.get(word, self.UNKNOWN) for word in self.split(text)]
+
+    def decode(self, ids):
+        return " ".join(self.pieces[i] for i in ids if i > END)
+
+    @property
+    def pieces(self):
+        return ["", "", "�", *self.words]
+
+    def shown(self, text):
+        return self.split(text)
+
+    def ragged(self, texts):
+        import tensorflow as tf
+
+        small = tf.strings.lower(tf.strings.regex_replace(texts, "<[^>]*>", " "))
+        apart = tf.strings.regex_replace(small, f"([{self.MARKS}])", r" \1 ")
+        other = f"[^{self.LETTERS}{self.MARKS}]+"
+        found = tf.strings.split(tf.strings.regex_replace(apart, other, " "))
+        # By fingerprints, which need no table beside the graph.
+        with tf.init_scope():
+            known = tf.strings.to_hash_bucket_fast(self.words, _FINGERPRINTS).numpy()
+        order = np.argsort(known)
+        known, ids = tf.constant(known[order]), tf.constant(order + 3, tf.int32)
+        prints = tf.strings.to_hash_bucket_fast(found.flat_values, _FINGERPRINTS)
+        place = tf.minimum(tf.searchsorted(known, prints), len(order) - 1)
+        same = tf.gather(known, place) == prints
+        return found.with_flat_values(tf.where(same, tf.gather(ids, place), 2))
+
+    def strings(self, ids):
+        import tensorflow as tf
+
+        words = tf.gather(tf.constant(self.pieces), ids)
+        kept = tf.ragged.boolean_mask(words, ids > END)
+        return tf.strings.reduce_join(kept, axis=1, separator=" ")
+
+    def values(self):
+        return {"name": self.name, "words": self.words}
+
+
+KINDS = {kind.name: kind for kind in (Characters, Bytes, SentencePiece, Words)}
 
 
 def trained(spec, texts: Sequence[str]) -> Tokenizer:
@@ -251,11 +343,15 @@ class Codec:
         tokenizer: whose tokens.
         ends: whether a prompt begins with token 1.
         context: the largest number of tokens of a prompt.
+        cut: whether longer ones are cut off there, not refused.
+        labels: names of the classes that texts are put into.
     """
 
     tokenizer: Tokenizer
     ends: bool
     context: int
+    cut: bool = False
+    labels: Sequence[str] = ()
 
     def ids(self, prompts: Sequence[str]) -> np.ndarray:
         """int32 `(n, T)`, right-padded with 0.
@@ -266,12 +362,30 @@ class Codec:
         start = [END] if self.ends else []
         rows = [start + list(self.tokenizer.encode(text)) for text in prompts]
         longest = max(map(len, rows), default=0)
-        if longest > self.context:
+        if self.cut:
+            rows = [row[: self.context] for row in rows]
+        elif longest > self.context:
             raise InputError(
                 f"a prompt has {longest} tokens, and the model's context "
                 f"{self.context}: shorten it"
             )
         return padded(rows)
+
+    def cutting(self) -> "Codec":
+        """The same, that cuts texts off."""
+        return dataclasses.replace(self, cut=True)
+
+    def tensor(self, texts):
+        """In the graph: strings `(batch,)` -> as `ids` does; what is longer is cut off,
+        and what has no token left out."""
+        import tensorflow as tf
+
+        ids = self.tokenizer.ragged(texts)
+        if self.ends:
+            start = tf.fill([tf.shape(texts)[0], 1], END)
+            ids = tf.concat([start, ids], axis=1)
+        ids = ids[:, : self.context].to_tensor(PAD)
+        return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
 
     def texts(self, ids: np.ndarray) -> list[str]:
         """A text a row."""
@@ -279,8 +393,8 @@ class Codec:
 
     def values(self) -> dict:
         """As plain values, that `Codec.restored` takes."""
-        about = {"ends": self.ends, "context": self.context}
-        return {"tokenizer": self.tokenizer.values()} | about
+        about = {"tokenizer": self.tokenizer.values(), "labels": [*self.labels]}
+        return about | {key: getattr(self, key) for key in ("ends", "context", "cut")}
 
     @classmethod
     def restored(cls, values: dict) -> "Codec":
@@ -294,3 +408,14 @@ def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
     for row, values in zip(ids, rows, strict=True):
         row[: len(values)] = values
     return ids
+
+
+def marked(tokenizer: Tokenizer, texts, context: int):
+    """In the graph: strings `(batch,)` -> `END`, their tokens, `END`; int32 `(batch,
+    context + 1)`, cut off there."""
+    ids = tokenizer.ragged(texts).to_tensor(PAD, shape=(None, context))
+    lengths = ops.sum(ops.cast(ids != PAD, "int32"), axis=1, keepdims=True)
+    ids = ops.pad(ids, [[0, 0], [1, 1]])
+    places = ops.arange(context + 2)[None]
+    end = ops.logical_or(places == 0, places == lengths + 1)
+    return ops.where(end, END, ids)[:, : context + 1]

@@ -145,3 +145,41 @@ def test_some_figures_are_measured_again(digits_run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run), "--only", "reconstructio"]) == 2
     assert "did you mean reconstruction" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def text_runs(tmp_path_factory):
+    """A translator and a classifier, hardly trained, evaluated: run directories."""
+    folder = tmp_path_factory.mktemp("texts")
+    for name in ("translator_cldr", "classifier_cldr"):
+        run = str(folder / name)
+        options = ["--epochs", "1", "--quiet", "--set", "train.batch_size=128"]
+        assert main(["train", name, "--out", run, *options]) == 0
+        assert main(["evaluate", run, "--quiet", "--samples", "20"]) == 0
+    return folder
+
+
+def test_texts_are_translated(text_runs, capsys, monkeypatch):
+    run = str(text_runs / "translator_cldr")
+    assert main(["translate", run, "South Korea", "Zulu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    monkeypatch.setattr("sys.stdin", ["South Korea\n", "Zulu\n"])
+    assert main(["translate", run]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert main(["translate", run, "Zulu", "--beam", "1"]) == 0
+    assert main(["translate", run, "Zulu " * 20]) == 2
+    assert "tokens, and the model's context" in capsys.readouterr().err
+    assert main(["classify", run, "Zulu"]) == 2
+    assert "can't classify_ids in keras" in capsys.readouterr().err
+
+
+def test_texts_are_classified(text_runs, capsys, monkeypatch):
+    run = str(text_runs / "classifier_cldr")
+    assert main(["classify", run, "Frankreich", "İsviçre"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(line.split()) for line in lines] == [2, 2]
+    assert all(0 < float(line.split()[1]) <= 1 for line in lines)
+    monkeypatch.setattr("sys.stdin", [])
+    assert main(["classify", run]) == 2
+    assert "there is no text" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kerasgen import tokenizers
 from kerasgen.errors import InputError
-from kerasgen.tokenizers import Codec
+from kerasgen.tokenizers import Codec, Words
 
 TEXTS = ["To be, or not to be", "", "Grüße aus Köln!\n", "日本"]
 CORPUS = TEXTS + [f"line {i} of a corpus of words, words and words" for i in range(300)]
@@ -66,6 +66,42 @@ def test_a_codec_pads_and_refuses_what_is_too_long():
         codec.ids(["abca"])
     without = Codec(tokenizers.Characters("abc"), ends=False, context=4)
     assert without.ids([""]).tolist() == [[0]]
+
+
+def test_words_are_the_same_in_python_and_in_the_graph():
+    reviews = [
+        "It's <br /><br />GREAT, great fun!",
+        "Was it? No... 10/10",
+        "Ärger — über “Göttliche” cafés",
+        "",
+        "nothing known",
+    ]
+    words = Words.train(reviews[:3], size=20)
+    found = words.ragged(tf.constant(reviews)).to_list()
+    assert found == [words.encode(text) for text in reviews]
+    assert words.shown(reviews[0]) == ["it's", "great", "great", "fun", "!"]
+    assert words.decode(found[0]) == "it's great great fun !"
+    assert found[4] == [Words.UNKNOWN] * 2 and words.decode(found[4]) == "� �"
+    (text,) = words.strings(tf.constant([[0, *found[0], 0]])).numpy()
+    assert text.decode() == words.decode(found[0])
+    assert words.words[:2] == ["great", "."] or words.words[0] == "."
+    again = tokenizers.restored(words.values())
+    assert again.encode(reviews[0]) == found[0] and again.size == words.size <= 23
+
+
+def test_tokens_show_the_parts_of_a_text(tokenizer):
+    for text in ("To be, or not", "line 5 of words"):
+        assert "".join(tokenizer.shown(text)).replace("▁", " ").strip() == text
+
+
+def test_a_codec_cuts_or_reads_in_the_graph():
+    codec = Codec(tokenizers.Characters("abc"), ends=True, context=4).cutting()
+    texts = ["abcabc", "", "b"]
+    expected = [[1, 2, 3, 4], [1, 0, 0, 0], [1, 3, 0, 0]]
+    assert codec.ids(texts).tolist() == expected
+    assert codec.tensor(tf.constant(texts)).numpy().tolist() == expected
+    without = Codec(tokenizers.Characters("abc"), ends=False, context=4)
+    assert without.tensor(tf.constant(["", ""])).numpy().tolist() == [[0], [0]]
 
 
 @pytest.mark.parametrize(

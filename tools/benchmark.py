@@ -30,12 +30,12 @@ import tensorflow as tf
 from keras import layers, ops
 
 import kerasgen
-from kerasgen import data, recipe
+from kerasgen import data, decoding, recipe
 from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.export import onnx
 from kerasgen.random import Noise, row_seeds
-from kerasgen.tokenizers import Bytes
+from kerasgen.tokenizers import Bytes, Characters
 
 # A benchmark yields (name, ours, peer, unit, units): two functions that do `units` of
 # work, to be timed (or that return their own time as a float); and, where there is more
@@ -183,9 +183,12 @@ def ddpm_loop() -> Iterator[Case]:
 
 def _session(model, signature: str):
     """A signature, exported to ONNX, in ONNX Runtime."""
+    return _opened(onnx.convert(model.signatures()[signature], {}))
+
+
+def _opened(proto):
     import onnxruntime
 
-    proto = onnx.convert(model.signatures()[signature], {})
     return onnxruntime.InferenceSession(proto.SerializeToString())
 
 
@@ -359,6 +362,58 @@ def source(name: str) -> str:
     return str(recipe.read(name).data)
 
 
+# The shape of translator_multi30k, on sentences of its length.
+TRANSLATOR = {"width": 160, "depth": 4, "heads": 4, "hidden": 432}
+SENTENCES = {"batch": 32, "source": 16, "target": 20, "beam": 5}
+
+
+def translate() -> Iterator[Case]:
+    """Beam search of forced length, as served (and in ONNX Runtime), against PyTorch
+    transformers' MarianMT."""
+    tokenizer = Characters("".join(map(chr, range(0x4E00, 0x4E00 + 5998))))
+    network = {"name": "transformer", **TRANSLATOR}
+    model = kerasgen.Translator(tokenizer, 64, network, beam=SENTENCES["beam"])
+
+    def forced(token_ids):
+        memories, seen = model.network.encode(token_ids)
+
+        def step(last, t, past):
+            return model.network.step(last, t, past, memories, seen, model.beam)
+
+        limits = 0 * token_ids[:, 0] + SENTENCES["target"]
+        cache = model.network.empty(memories, model.beam)
+        options = {"start": 1, "stop": 1, "forbidden": (0, 1)}  # so that none ends
+        found = decoding.beam_search(step, cache, limits, model.beam, **options)
+        return {"output_ids": found}
+
+    inputs = model.signatures()["translate_ids"].inputs
+    signature = model.signature(forced, inputs, ["output_ids"])
+    proto = onnx.convert(signature, {})
+    session = _opened(proto)
+    shape = SENTENCES["batch"], SENTENCES["source"]
+    ids = np.random.default_rng(0).integers(2, tokenizer.size, shape, dtype="int32")
+
+    def ours():
+        signature(token_ids=ids)
+
+    def ours_onnx():
+        session.run(None, {"token_ids": ids})
+
+    values = TRANSLATOR | SENTENCES | {"vocabulary": tokenizer.size}
+    with other_python("translation_peer.py", values) as (parameters, run):
+
+        def peer():
+            run(1)
+
+        def about(found):
+            both = {"parameters": model.count_params(), "peer_parameters": parameters}
+            return both | {"sentences_per_second": 1.0 / found["ours"]}
+
+        unit = "s/sentence", SENTENCES["batch"]
+        yield "translate", ours, peer, *unit, about
+        yield "translate/onnx", ours_onnx, peer, *unit, about
+
+
 def forward_flops(network: keras.Model) -> int:
     """Of convolutions and products of an image: a multiply and an add each."""
     total = 0
@@ -424,6 +479,7 @@ BENCHMARKS = {
     "lm_generate": lm_generate,
     "lm_step": lm_step,
     "backends": backends,
+    "translate": translate,
 }
 
 

@@ -15,7 +15,15 @@ import yaml
 README = Path("README.md")
 BACKENDS = Path("tools/results/backends.json")
 # The figure that a row shows: the first of these that the model has.
-HEADLINES = ("nll", "nll_k500", "fcd", "fid", "accuracy", "reconstruction_error")
+HEADLINES = (
+    "nll",
+    "nll_k500",
+    "fcd",
+    "fid",
+    "bleu_tokenized",
+    "accuracy",
+    "reconstruction_error",
+)
 
 
 def row(folder: Path) -> str:
@@ -27,7 +35,9 @@ def row(folder: Path) -> str:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     name = next(name for name in HEADLINES if name in figures)
     figure = figures[name]
-    value = f"{name} **{figure['value']:.4g}** {figure['unit']}"
+    value = f"{name} **{figure['value']:.4g}** {figure['unit']}".strip()
+    if figure["split"] != "test":
+        value += f" ({figure['split']})"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return (
         f"| [{folder.name}]({folder.as_posix()}) | {recipe['description']} | {value} | "

@@ -44,6 +44,14 @@ class Split:
         """The examples at `index`."""
         return Split(self.x[index], None if self.y is None else self.y[index])
 
+    def lengths(self) -> np.ndarray | None:
+        """How long each example is, `(n,)`, where batches are made of equal ones."""
+        return None
+
+    def trimmed(self, rows: tuple) -> tuple:
+        """In the graph: a batch as `reader` gives it, without padding."""
+        return rows
+
     def shown(self, n: int = 64) -> np.ndarray:
         """The first examples, images as floats in [0, 1]."""
         first = self.x[:n]
@@ -69,12 +77,18 @@ class Data:
     def __getitem__(self, split: str) -> Split:
         return self.splits[split]
 
+    @property
+    def judged_by(self) -> str:
+        """The split that figures are measured on: "test", where there is one."""
+        return "test" if "test" in self.splits else "validation"
+
 
 def load(source, image_shape=None, split_seed: int = 0) -> Data:
     """Read a source once into arrays.
 
     A source without a validation split gives 5% of its training examples; one without
-    a test split as well is split 90/5/5. Which examples is fixed by `split_seed`, and
+    a test split as well is split 90/5/5; one with a validation split but no test split
+    has none, and is judged by validation. Which examples is fixed by `split_seed`, and
     never depends on the seed of a run, so that test examples stay test examples. Of one
     long text the end is held out.
 
@@ -139,6 +153,8 @@ def _complete(splits: dict[str, Split], seed: int) -> dict[str, Split]:
     """Hold out validation (and test) examples where the source doesn't."""
     if "train" not in splits:
         raise unknown("split", "train", splits)
+    if "validation" in splits:
+        return splits
     missing = [name for name in ("validation", "test") if name not in splits]
     train = splits["train"]
     if train.is_text and len(train) == 1:

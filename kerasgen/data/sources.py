@@ -21,6 +21,7 @@ __all__ = [
 BUNDLED = {
     "digits": images.load_digits,
     "python_docs": lambda _: text.load_python_docs(),
+    "python_titles": lambda _: text.load_python_titles(),
     "cldr_en_de": lambda _: pairs.load_cldr_en_de(),
     "cldr_languages": lambda _: pairs.load_cldr_languages(),
 }
@@ -59,17 +60,22 @@ def load_tfds(name: str, image_shape):
         ) from error
     features = builder.info.features
     names = features["label"].names if "label" in features else []
-    return {key: _split(value, name, image_shape) for key, value in arrays.items()}, [
-        *names
-    ]
+    sides = builder.info.supervised_keys or ()
+    return {
+        key: _split(value, name, image_shape, sides) for key, value in arrays.items()
+    }, [*names]
 
 
-def _split(arrays, name, image_shape) -> Split:
+def _split(arrays, name, image_shape, sides) -> Split:
     labels = arrays["label"].astype("int32") if "label" in arrays else None
     if "image" in arrays:
         return images.from_tfds(arrays, labels, image_shape)
     if "text" in arrays:
         return text.from_tfds(arrays["text"], labels)
+    if set(arrays) == set(sides):  # as translations have them: source, target
+        rows = zip(*(arrays[side].tolist() for side in sides), strict=True)
+        rows = [[text.decode() for text in row] for row in rows if all(row)]
+        return pairs.paired(rows)
     raise InputError(
         f"tfds:{name} has no images and no text: its features are {list(arrays)}"
     )

@@ -3,6 +3,9 @@
 Examples are numbered 0, 1, 2, … without end; number c is the one at place c mod n of
 the shuffle of epoch c // n. So a run can resume at any step, every batch is full, and
 an epoch sees every example once.
+
+Examples that have lengths are sorted by them within `GROUP` batches, of which each then
+has examples of about one length, and little padding.
 """
 
 import numpy as np
@@ -11,6 +14,8 @@ from keras import ops
 
 from kerasgen.data import Split
 from kerasgen.random import fold
+
+GROUP = 16  # batches
 
 
 def stream(
@@ -32,21 +37,42 @@ def stream(
         binarize: draw each pixel as 0 or 1 with the image as its probability, anew
             each time an image is seen (dynamic binarisation, float32 images).
     """
-    n, read = len(split), split.reader()
-    epochs = np.arange(start_step * batch_size // n, end_step * batch_size // n + 1)
+    n, read, lengths = len(split), split.reader(), split.lengths()
+    # Groups of batches begin before the first one, and end after the last.
+    first, last = start_step // GROUP, end_step // GROUP + 1
+    first, last = (group * GROUP * batch_size // n for group in (first, last))
+    epochs = np.arange(first, last + 1)
     drawn = tf.constant(ops.convert_to_numpy(fold(seed, epochs)), tf.int64)
-    first, seed = tf.constant(epochs[0], tf.int64), tf.constant(seed, tf.int64)
-    n = tf.constant(n, tf.int64)
+    n, seed, first = (tf.constant(value, tf.int64) for value in (n, seed, first))
 
-    def batch(counter):
-        epoch = counter // n
-        key = tf.stack([tf.fill(tf.shape(epoch), seed), epoch, epoch], axis=1)
+    def shuffled(counter, epoch, last):
+        key = tf.stack([tf.fill(tf.shape(epoch), seed), epoch, epoch], axis=-1)
         # The raw op: `tf.random.experimental.index_shuffle` pads the wrong axis of
         # seeds that differ from row to row.
-        index = tf.raw_ops.RandomIndexShuffle(
-            index=counter % n, seed=key, max_index=n - 1, rounds=4
+        return tf.raw_ops.RandomIndexShuffle(
+            index=counter, seed=key, max_index=last, rounds=4
         )
+
+    def similar(counter):
+        """The counters of `GROUP` batches, sorted by length: one of the batches that
+        they then make, in an order of its own."""
+        step = counter[0] // batch_size
+        group = step // GROUP
+        counters = tf.range(GROUP * batch_size, dtype=tf.int64)
+        counters += group * GROUP * batch_size
+        index = shuffled(counters % n, counters // n, n - 1)
+        order = tf.argsort(tf.gather(lengths, index), stable=True)
+        last = tf.constant(GROUP - 1, tf.int64)
+        start = shuffled(step % GROUP, group, last) * batch_size
+        return tf.gather(counters, order[start : start + batch_size])
+
+    def batch(counter):
+        if lengths is not None:
+            counter = similar(counter)
+        epoch = counter // n
+        index = shuffled(counter % n, epoch, n - 1)
         rows = read(index, tf.gather(drawn, epoch - first))
+        rows = split.trimmed(rows)
         if binarize:
             rows = (_binarized(rows[0], [seed, counter[0]]), *rows[1:])
         return rows
@@ -63,6 +89,7 @@ def once(split: Split, batch_size: int, seed: int, binarize: bool = False):
     """Each example once, in order; binarised with draws that are fixed by `seed`."""
     arrays = (split.x,) if split.y is None else (split.x, split.y)
     dataset = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
+    dataset = dataset.map(lambda *rows: split.trimmed(rows))
     if not binarize:
         return dataset
     return dataset.enumerate().map(

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,6 +52,37 @@ class Windows(Split):
         return rows
 
 
+@dataclasses.dataclass
+class Rows(Split):
+    """Token ids, a text a row, right-padded with 0.
+
+    Args:
+        x: int32 `(n, length)`.
+        y: labels `(n,)`, or the tokens of other texts, `(n, other length)`.
+    """
+
+    STEP = 8  # lengths of batches are multiples of it: XLA compiles for each
+
+    def take(self, index):
+        return Rows(self.x[index], None if self.y is None else self.y[index])
+
+    def lengths(self):
+        sides = [side for side in (self.x, self.y) if side is not None]
+        counts = [(side != 0).sum(axis=1) for side in sides if side.ndim == 2]
+        return np.max(counts, axis=0).astype("int32")
+
+    def trimmed(self, rows):
+        import tensorflow as tf
+
+        texts = [side for side in rows if side.shape.rank == 2]
+        counts = [tf.math.count_nonzero(side, axis=1) for side in texts]
+        longest = tf.reduce_max([tf.reduce_max(count) for count in counts])
+        longest = tf.maximum(-(-longest // self.STEP), 1) * self.STEP
+        return tuple(
+            side[:, :longest] if side.shape.rank == 2 else side for side in rows
+        )
+
+
 def load_text(name: str, image_shape=None):
     """A file that is one text."""
     return {"train": _split([read_text(name)])}, []
@@ -69,6 +101,23 @@ def load_python_docs():
     from pydoc_data.topics import topics
 
     return {"train": _split([topics[key] for key in sorted(topics)])}, []
+
+
+def load_python_titles():
+    """The sections of Python's own help: text, title."""
+    from pydoc_data.topics import topics
+
+    # A title is a line with a line of one sign under it.
+    heading = re.compile(r"^(\S.*)\n([*=\-~^\"'])\2{2,}$", re.MULTILINE)
+    pairs = {}
+    for topic in topics.values():
+        found = list(heading.finditer(topic))
+        ends = [match.start() for match in found[1:]] + [len(topic)]
+        for match, end in zip(found, ends, strict=True):
+            section = topic[match.end() : end].strip()
+            if section:
+                pairs[section] = match.group(1)
+    return {"train": Split(texts(list(pairs)), texts(list(pairs.values())))}, []
 
 
 def from_tfds(column, labels) -> Split:

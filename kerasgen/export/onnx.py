@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -54,10 +55,30 @@ def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str
         except Exception as error:  # tf2onnx and onnx raise all kinds
             unsupported[name] = " ".join(str(error).split())[:300]
     folder.mkdir()
+    for name, proto in protos.items():
+        if model.signatures()[name].int8 is not None:
+            onnx.save(in_8_bits(proto), folder / f"{name}.int8.onnx")
     share_weights(protos.values(), folder)
     for name, proto in protos.items():
         onnx.save(proto, folder / f"{name}.onnx")
     return unsupported
+
+
+def in_8_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with weights of 8 bits: of products, in loops too, and of embeddings."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        before, after = (str(Path(scratch) / name) for name in ("before", "after"))
+        onnx.save(proto, before)
+        quantize_dynamic(
+            before,
+            after,
+            op_types_to_quantize=["MatMul", "Gather"],
+            weight_type=QuantType.QInt8,
+            extra_options={"EnableSubgraph": True},
+        )
+        return onnx.load(after)
 
 
 def share_weights(protos, folder: Path) -> None:

@@ -7,6 +7,7 @@ so that what answers is the exported file alone.
 import ctypes
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ def path(runtime: str, artifact: Path, signature: str) -> Path:
     """The file or folder that a runtime opens for a signature."""
     if runtime == "onnx":
         return artifact / "onnx" / f"{signature}.onnx"
+    if runtime == "onnx-int8":
+        return artifact / "onnx" / f"{signature}.int8.onnx"
     if runtime == "litert":
         return artifact / "litert" / f"{signature}.tflite"
     return artifact / "1"
@@ -38,19 +41,24 @@ def savedmodel(artifact: Path, signature: str) -> Callable:
     return call
 
 
-def onnx(artifact: Path, signature: str) -> Callable:
+def onnx(artifact: Path, signature: str, runtime: str = "onnx") -> Callable:
     """ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
-        str(path("onnx", artifact, signature)),
+        str(path(runtime, artifact, signature)),
         options,
         providers=["CPUExecutionProvider"],
     )
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def onnx_int8(artifact: Path, signature: str) -> Callable:
+    """ONNX Runtime, with weights of 8 bits."""
+    return onnx(artifact, signature, "onnx-int8")
 
 
 def litert(artifact: Path, signature: str) -> Callable:
@@ -76,6 +84,7 @@ RUNTIMES = {
     "savedmodel": savedmodel,
     "tensorflow_c": tensorflow_c,
     "onnx": onnx,
+    "onnx-int8": onnx_int8,
     "litert": litert,
 }
 
@@ -212,8 +221,8 @@ class _CSession:
         rank = self.tf.TF_NumDims(tensor)
         shape = [self.tf.TF_Dim(tensor, i) for i in range(rank)]
         if self.tf.TF_TensorType(tensor) == self.STRING:
-            (count,) = shape
-            return np.array([self._text(tensor, i) for i in range(count)], object)
+            texts = [self._text(tensor, i) for i in range(math.prod(shape))]
+            return np.array(texts, object).reshape(shape)
         array = np.empty(shape, self.TYPES[self.tf.TF_TensorType(tensor)])
         size = self.tf.TF_TensorByteSize(tensor)
         ctypes.memmove(array.ctypes.data, self.tf.TF_TensorData(tensor), size)

@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Sequence
 
 from kerasgen.data import Data
+from kerasgen.errors import unknown
 from kerasgen.export.manifest import versions
 from kerasgen.models.base import Model
 from kerasgen.recipe import EVALUATIONS, Recipe
@@ -45,7 +46,7 @@ def evaluate(
     model: Model,
     data: Data,
     recipe: Recipe,
-    split_name: str = "test",
+    split_name: str | None = None,
     serve=None,
     limit: int | None = None,
     progress=None,
@@ -57,7 +58,8 @@ def evaluate(
         model: what is judged.
         data: real examples; training ones show what repeats them.
         recipe: its `evaluate` and `input` say how.
-        split_name: the split that the model is judged by.
+        split_name: the split that the model is judged by; default "test", or
+            "validation" where the data has no other.
         serve: computes signatures, `(name, **arrays) -> dict`; default the model's
             own, else another runtime.
         limit: use the first `limit` examples only, and as many samples.
@@ -66,6 +68,9 @@ def evaluate(
     Returns:
         The content of metrics.json.
     """
+    split_name = split_name or data.judged_by
+    if split_name not in data.splits:
+        raise unknown("split", split_name, data.splits)
     split = data[split_name].take(slice(limit))
     serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
     found = {}

@@ -71,6 +71,7 @@ class Model(Trainer, keras.Model):
 
     families: dict[str, type] = {}
     prefers_xla = False  # what `jit_compile="auto"` means on one device
+    own_loss = True  # or `compile(loss=)` says what is minimised
     monitor: str | None = "val_loss"  # what is least in the best epoch; None: the last
 
     def __init_subclass__(cls, **kwargs):
@@ -118,6 +119,20 @@ class Model(Trainer, keras.Model):
     def examples(self, split, recipe):
         """A split of the data, as what `preprocess` takes."""
         return split
+
+    def after_epoch(self, held_out) -> None:
+        """What a run does with validation data after each epoch; nothing."""
+
+    def compile(self, optimizer="adam", loss=None, **options):
+        """See `kerasgen.models.trainers`.
+
+        Raises:
+            InputError: for a `loss`, where the model has its own.
+        """
+        if loss is not None and self.own_loss:
+            name = type(self).__name__
+            raise InputError(f"{name} has its own loss: call compile without loss=")
+        super().compile(optimizer, loss, **options)
 
     # Building and saving.
 
@@ -272,13 +287,6 @@ class Model(Trainer, keras.Model):
 
 class GenerativeModel(Model):
     """A model with a `generate` signature, whose loss is its own."""
-
-    def compile(self, optimizer="adam", loss=None, **options):
-        """See `Model.compile`; there is no `loss` to choose."""
-        if loss is not None:
-            name = type(self).__name__
-            raise InputError(f"{name} has its own loss: call compile without loss=")
-        super().compile(optimizer, **options)
 
     def generate(self, n: int, seed: int = 0, **conditions) -> np.ndarray:
         """n samples, drawn with the seeds `random.row_seeds(seed, n)`.

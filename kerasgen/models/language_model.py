@@ -84,17 +84,8 @@ class LanguageModel(GenerativeModel):
             return x
         x = ops.convert_to_tensor(x)
         if x.dtype == "string":
-            return {"token_ids": self._marked(x)}
+            return {"token_ids": tokenizers.marked(self.tokenizer, x, self.context)}
         return {"token_ids": ops.cast(x, "int32")}
-
-    def _marked(self, texts):
-        """Strings `(batch,)` -> END, their tokens, END; `(batch, context + 1)`."""
-        ids = self.tokenizer.ragged(texts).to_tensor(0, shape=(None, self.context))
-        lengths = ops.sum(ops.cast(ids != 0, "int32"), axis=1, keepdims=True)
-        ids = ops.pad(ids, [[0, 0], [1, 1]])
-        places = ops.arange(self.context + 2)[None]
-        end = ops.logical_or(places == 0, places == lengths + 1)
-        return ops.where(end, tokenizers.END, ids)[:, : self.context + 1]
 
     def row_weights(self, batch):
         """Every token counts the same, however long its text is."""

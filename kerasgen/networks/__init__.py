@@ -10,6 +10,9 @@ A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Role
 - generator: as a decoder, and every decoder can be one;
 - language_model: int32 `(batch, length)` -> `(batch, length, vocabulary)`, logits of
   the next token; and with the methods of `transformer.CausalTransformer`, its cache;
+- translator: [int32 `(batch, S)`, int32 `(batch, T)`] -> `(batch, T, vocabulary)`; and
+  with the methods of `encoder_decoder.EncoderDecoder`;
+- text_encoder: int32 `(batch, length)` -> `(batch, length, any width)`;
 - denoiser: (noisy images `(batch, *image_shape)`, time `(batch,)`[, one-hot label
   `(batch, classes)`]) -> `(batch, *image_shape)`.
 """
@@ -29,6 +32,11 @@ SHAPES = {
         image_shape,
     ),
 }
+SHAPES["translator"] = lambda vocabulary, context: (
+    [(None,), (None,)],
+    (None, vocabulary),
+)
+SHAPES["text_encoder"] = lambda vocabulary: ((None,), (None, None))
 SHAPES["language_model"] = lambda vocabulary, context: ((None,), (None, vocabulary))
 SHAPES["classifier"] = SHAPES["discriminator"] = SHAPES["encoder"]
 SHAPES["generator"] = SHAPES["decoder"]
@@ -37,12 +45,23 @@ STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
 
 def builders(role: str) -> dict:
     """Name -> builder, of every network that can have that role."""
-    from kerasgen.networks import convnet, dcgan, mlp, sngan, transformer, unet
+    from kerasgen.networks import (
+        convnet,
+        dcgan,
+        encoder_decoder,
+        mlp,
+        sngan,
+        text_encoder,
+        transformer,
+        unet,
+    )
 
+    modules = (mlp, convnet, dcgan, sngan, unet)
+    modules += (transformer, encoder_decoder, text_encoder)
     others = builders(STAND_INS[role]) if role in STAND_INS else {}
     return others | {
         name.removesuffix(f"_{role}"): function
-        for module in (mlp, convnet, dcgan, sngan, unet, transformer)
+        for module in modules
         for name, function in vars(module).items()
         if name.endswith(f"_{role}") and function.__module__ == module.__name__
     }
@@ -87,7 +106,8 @@ def _fitting(role, network, **fixed):
         found = network(keras.tree.map_shape_structure(keras.Input, given)).shape[1:]
     except Exception as error:
         raise InputError(f"the {role} does not take rows of shape {given}") from error
-    if found != wanted:
+    both = zip(found, wanted, strict=False)
+    if len(found) != len(wanted) or any(w not in (None, f) for f, w in both):
         raise InputError(
             f"the {role} must turn rows of shape {given} into {wanted}, not {found}"
         )

@@ -107,6 +107,7 @@ class Block(layers.Layer):
         write=written,
         memory=None,
         memory_attention_mask=None,
+        beams=1,
     ):
         """-> x, and its keys and values.
 
@@ -120,6 +121,7 @@ class Block(layers.Layer):
             place, write: where, and how (`attention.written` or `updated`).
             memory: cache of the memory (`self.cross.keys_values`).
             memory_attention_mask: what x may see of it.
+            beams: rows of x, of one place, for each of the memory.
         """
         if positions is None:
             positions = ops.arange(ops.shape(x)[1])[None]
@@ -137,7 +139,10 @@ class Block(layers.Layer):
         if self.cross is not None:
 
             def looked(h):
-                return self.cross.look(h, [memory], memory_attention_mask)[0]
+                if beams > 1:  # as so many places of one row
+                    h = ops.reshape(h, (-1, beams, h.shape[-1]))
+                h = self.cross.look(h, [memory], memory_attention_mask)[0]
+                return h if beams == 1 else ops.reshape(h, (-1, h.shape[-1]))
 
             x = self._add(x, self.norms[-1], looked)
         return self._add(x, self.norms[1], self._mlp), cache

@@ -80,10 +80,11 @@ class Recorder(keras.callbacks.Callback):
     chief writes and all read.
     """
 
-    def __init__(self, out: Path, values: Train, steps_per_epoch, examples, place):
+    def __init__(self, out: Path, values: Train, steps_per_epoch, held_out, place):
         super().__init__()
         self.chief, self.several = is_chief(place), several_workers(place)
-        self.out, self.values, self.examples = out, values, examples
+        self.out, self.values = out, values
+        self.held_out, self.examples = held_out, held_out.shown()
         self.steps_per_epoch = steps_per_epoch
         self.history, self.best = [], None
         self.path = out / "train_state.npz"
@@ -140,6 +141,7 @@ class Recorder(keras.callbacks.Callback):
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
         better = self._is_best(row)
+        self.model.after_epoch(self.held_out)
         if self.chief:
             if better:
                 with checkpoint.atomic(self.out / "best.keras") as temporary:

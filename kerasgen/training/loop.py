@@ -8,6 +8,7 @@ import keras
 from kerasgen import backend, data, models, zoo
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
+from kerasgen.models.learning_rates import InverseSquareRoot
 from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic
@@ -97,9 +98,8 @@ def train(
         f"{len(source['train']):,} training examples, {total_steps:,} steps",
     )
 
-    examples = source["validation"].shown()
     out.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(out, values, steps_per_epoch, examples, place)
+    recorder = Recorder(out, values, steps_per_epoch, source["validation"], place)
     if started:
         recorder.resume(model)
         if model.steps_taken >= total_steps and (out / "model.keras").exists():
@@ -208,7 +208,9 @@ def _optimizers(values: Train, phases: list[models.Phase], steps: int) -> dict:
 
 def _optimizer(values: Train, spec, rate: float, steps: int, warmup: int):
     spec = {"name": spec} if isinstance(spec, str) else dict(spec)
-    if values.schedule == "cosine" or warmup:
+    if values.schedule == "inverse_sqrt":
+        rate = InverseSquareRoot(rate, max(1, warmup))
+    elif values.schedule == "cosine" or warmup:
         rate = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup else rate,
             decay_steps=max(1, steps - warmup),

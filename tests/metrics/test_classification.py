@@ -1,9 +1,15 @@
 """Calibration on cases that are counted by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from kerasgen.metrics.classification import calibration_gaps
+from kerasgen import recipe
+from kerasgen.data import Split
+from kerasgen.data.text import Rows, texts
+from kerasgen.errors import InputError
+from kerasgen.metrics.classification import calibration_gaps, figures
 
 
 def test_the_gap_of_each_bin_counts_by_its_share():
@@ -19,3 +25,25 @@ def test_a_calibrated_classifier_has_none():
     confidence = rng.uniform(0.1, 1.0, 200_000)
     right = (rng.uniform(size=200_000) < confidence).astype(float)
     assert calibration_gaps(confidence, right).sum() < 0.01
+
+
+def test_texts_are_judged_by_their_tokens():
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    model = SimpleNamespace(
+        examples=lambda split, recipe: Rows(np.arange(8).reshape(4, 2) + 1, split.y),
+        preprocess=lambda x, y: {"token_ids": x, "label": y},
+    )
+    asked = []
+
+    def serve(name, token_ids):
+        asked.append(name)
+        return {"probabilities": p[(token_ids[:, 0] - 1) // 2]}
+
+    split = Split(texts(["a", "b", "c", "d"]), np.array([0, 1, 0, 1], "int32"))
+    values = recipe.read("classifier_cldr", {"evaluate.batch_size": 3})
+    found = figures(model, serve, split, None, values, lambda steps, *_: steps)
+    assert asked == ["classify_ids"] * 2
+    assert found["accuracy"][0] == 0.5
+    assert found["f1"][0] == pytest.approx(0.5)  # 1 of 2 found, 1 of 2 right
+    with pytest.raises(InputError, match="judged by labelled examples"):
+        figures(model, serve, Split(split.x), None, values, None)

@@ -100,7 +100,8 @@ class Trainer:
             terms = {name: keras.metrics.Mean(name) for name in names}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
         self.seed, self.accumulate = seed, accumulate
-        self._compile_options = options | {"jit_compile": chosen}
+        chosen = options | {"jit_compile": chosen}
+        object.__setattr__(self, "_compile_options", chosen)  # may hold metrics
 
     def get_compile_config(self):
         if not self.compiled:
@@ -227,7 +228,8 @@ class Trainer:
 
     def _report(self, terms, weight):
         for name, value in terms.items():
-            self.terms[name].update_state(value, weight)
+            if name in self.terms:  # a model may have more to say
+                self.terms[name].update_state(value, weight)
 
     def _update_averages(self):
         """Exponential moving average with warm-up: min(decay, (1 + t) / (10 + t))."""

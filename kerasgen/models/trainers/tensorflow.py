@@ -67,7 +67,9 @@ class Trainer(base.Trainer):
     def _gradients(self, variables, loss):
         with tf.GradientTape() as tape:
             value, terms = loss()
-        return tape.gradient(value, variables), terms
+        # Of a table that is looked up there would be a sparse one, that can't be added.
+        gradients = tape.gradient(value, variables)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], terms
 
     def _after(self, gradients, part):
         with tf.control_dependencies(gradients):

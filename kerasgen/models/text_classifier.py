@@ -1,0 +1,293 @@
+"""Text classifier: what is it about, and which words said so?"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from kerasgen import networks, tokenizers
+from kerasgen import signature as s
+from kerasgen.data.text import Rows
+from kerasgen.errors import InputError, require, require_positive
+from kerasgen.models.base import Model, Phase
+from kerasgen.networks.attention import bias
+from kerasgen.networks.dropout import Dropout
+
+COMPILED = ("loss", "metrics", "weighted_metrics")  # a user's own choice
+
+
+class TextClassifier(Model):
+    """A network of tokens, and attention pooling (Yang et al., 2016, eq. 5 to 7).
+
+    A plain Keras classifier of texts: `compile(loss=, metrics=)` and `fit(texts,
+    labels, class_weight=, sample_weight=)` do what they do everywhere. Labels are int32
+    `(batch,)`, predictions probabilities `(batch, classes)`. Without `loss=` it
+    minimises the cross-entropy of labels, in nats.
+
+    Args:
+        tokenizer: a `kerasgen.tokenizers.Tokenizer`, or its `values()`.
+        context: texts are cut off at this number of tokens.
+        labels: names of the classes, at least 2.
+        network: tokens -> a vector each: a `keras.Model`, or what
+            `kerasgen.networks.build` takes ("ngrams", "attention", "transformer").
+        dropout: of the pooled vector.
+        label_smoothing: share of the target that all classes get in equal parts, in
+            [0, 1), where there is no `loss=`.
+        **kwargs: see `kerasgen.models.base.Model`.
+    Raises:
+        InputError: if a value is out of range, or texts to train on have no labels.
+    """
+
+    own_loss = False
+
+    def __init__(
+        self,
+        tokenizer,
+        context: int,
+        labels,
+        network="attention",
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_positive(context=context)
+        require(len(labels) > 1, "labels", "at least 2", labels)
+        within = 0.0 <= label_smoothing < 1.0
+        require(within, "label_smoothing", "in [0, 1)", label_smoothing)
+        self.tokenizer = tokenizers.restored(tokenizer)
+        self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
+        self.context, self.labels = context, [str(label) for label in labels]
+        self.label_smoothing = label_smoothing
+        self.codec = tokenizers.Codec(
+            self.tokenizer, False, context, cut=True, labels=self.labels
+        )
+        self.network = networks.build(
+            "text_encoder", network, self.dtype_policy, vocabulary=self.tokenizer.size
+        )
+        width = self.network(keras.Input((None,), dtype="int32")).shape[-1]
+        self.hidden = layers.Dense(width, activation="tanh", dtype=self.dtype_policy)
+        self.score = layers.Dense(1, use_bias=False, dtype="float32")
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
+        self.logits = layers.Dense(len(labels), dtype="float32")
+        for layer in (self.hidden, self.score, self.logits):
+            layer.build((None, width))
+        self.temperature = self.add_weight(
+            name="temperature", shape=(), initializer="ones", trainable=False
+        )
+        self.build()
+
+    @classmethod
+    def arguments(cls, recipe, data):
+        spec = recipe.model.get("tokenizer", "words")
+        every = spec == "characters"  # what test texts are written in is no secret
+        splits = data.splits.values() if every else [data["train"]]
+        texts = [text for split in splits for text in split.x]
+        return {
+            "tokenizer": tokenizers.trained(spec, texts),
+            "labels": data.label_names,
+        }
+
+    def examples(self, split, recipe):
+        return Rows(self.codec.ids(split.x), split.y)
+
+    def preprocess(self, x, y=None):
+        """Texts, or token ids `(batch, T)`, and labels -> {"token_ids"[, "label"]}."""
+        batch = x if isinstance(x, dict) else {}
+        if not batch:
+            x = ops.convert_to_tensor(x)
+            text = x.dtype == "string"
+            batch["token_ids"] = self.codec.tensor(x) if text else ops.cast(x, "int32")
+        return batch if y is None else batch | {"label": ops.convert_to_tensor(y)}
+
+    def phases(self):
+        parts = [self.network, self.hidden, self.score, self.logits]
+        terms = ["loss", "accuracy"]
+        return [Phase("classifier", parts, self.example_losses, terms)]
+
+    def example_losses(self, batch, noise, training):
+        """Cross-entropy, or the loss of `compile`, and whether the label is the most
+        probable class. Training is not calibrated."""
+        if "label" not in batch:
+            raise InputError("a classifier needs labels: give (texts, labels)")
+        label, classes = batch["label"], len(self.labels)
+        logits, _ = self._read(batch["token_ids"], training)
+        probabilities = ops.softmax(logits)
+        if self.loss is None:
+            a = self.label_smoothing
+            target = (1.0 - a) * _one_hot(label, classes) + a / classes
+            loss = -ops.sum(target * ops.log_softmax(logits), axis=1)
+        else:
+            loss = keras.losses.get(self.loss)
+            function = loss.call if isinstance(loss, keras.losses.Loss) else loss
+            loss = function(label, probabilities)
+        best = ops.argmax(logits, axis=1)
+        right = ops.equal(best, ops.argmax(_one_hot(label, classes), axis=1))
+        return {
+            "loss": loss,
+            "accuracy": ops.cast(right, "float32"),
+            "label": label,  # these two for the metrics of `compile`
+            "probabilities": probabilities,
+        }
+
+    def _read(self, token_ids, training=False):
+        """-> logits `(batch, classes)`, attention `(batch, T)`."""
+        x = self.network(token_ids, training=training)
+        # u = tanh(W h + b), a = softmax(u v), s = sum of a h
+        score = self.score(self.hidden(x))[..., 0] + bias(token_ids != 0)
+        attention = ops.softmax(score)
+        weights = ops.cast(attention, x.dtype)[:, None]
+        pooled = ops.matmul(weights, x)[:, 0]
+        return self.logits(self.dropout(pooled, training=training)), attention
+
+    def classified(self, token_ids):
+        """-> calibrated probabilities, attention; both `(batch, …)` float32."""
+        logits, attention = self._read(token_ids)
+        attention *= ops.cast(token_ids != 0, "float32")  # of no token: none
+        probabilities = ops.softmax(logits / self.temperature)
+        return {"probabilities": probabilities, "attention": attention}
+
+    def call(self, inputs, training=False):
+        """Texts, token ids, or a batch of `preprocess` -> `(batch, classes)`."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        logits, _ = self._read(batch["token_ids"], training)
+        return ops.softmax(logits / self.temperature)
+
+    def calibrate(self, x, y, batch_size: int = 100) -> float:
+        """Set the temperature that logits are divided by (Guo et al., 2017, section
+        4.2) to the one with the least cross-entropy on held-out data.
+
+        Args:
+            x: texts, or token ids `(n, T)`.
+            y: labels `(n,)`.
+        Returns:
+            The temperature, between 0.05 and 20.
+        """
+        from scipy.optimize import minimize_scalar
+
+        ids = np.asarray(x) if np.ndim(x) == 2 else self.codec.ids(list(x))
+        found = [
+            self.serve("classify_ids", token_ids=ids[i : i + batch_size])
+            for i in range(0, len(ids), batch_size)
+        ]
+        p = np.concatenate([part["probabilities"] for part in found]).astype("float64")
+        # Logits but for a constant, which softmax takes no notice of.
+        logits = np.log(np.maximum(p, 1e-30)) * float(self.temperature)
+        rows, y = np.arange(len(ids)), np.asarray(y)
+
+        def nats(log_temperature):
+            z = logits / np.exp(log_temperature)
+            top = z.max(axis=1)
+            return np.mean(top + np.log(np.exp(z.T - top).sum(axis=0)) - z[rows, y])
+
+        best = minimize_scalar(nats, bounds=np.log([0.05, 20]), method="bounded").x
+        self.temperature.assign(np.exp(best))
+        return float(self.temperature)
+
+    def after_epoch(self, held_out):
+        self.calibrate(held_out.x, held_out.y)
+
+    def preview(self, examples, n):
+        """Lines "class probability  text" of the first examples."""
+        if isinstance(examples[0], str):
+            texts = [*examples[: min(n, 8)]]
+        else:
+            texts = self.codec.texts(examples[: min(n, 8)])
+        found = self.serve("classify_ids", token_ids=self.codec.ids(texts))
+        return [
+            f"{self.labels[p.argmax()]} {p.max():.2f}  {' '.join(text.split())[:100]}"
+            for p, text in zip(found["probabilities"], texts, strict=True)
+        ]
+
+    def pictures(self, examples=None):
+        return {} if examples is None else super().pictures(examples)
+
+    def facts(self):
+        return [f"Classes: {', '.join(self.labels)}"]
+
+    def signatures(self):
+        def classify(text):
+            ids = self.codec.tensor(text)
+            tokens = ops.take(ops.convert_to_tensor(self.tokenizer.pieces), ids, axis=0)
+            return self.classified(ids) | {"tokens": tokens}
+
+        ids = s.Input((None,), "int32", low=0, high=self.tokenizer.size)
+        outputs = ["probabilities", "attention"]
+        return {
+            "classify_ids": self.signature(
+                lambda token_ids: self.classified(token_ids),
+                {"token_ids": ids},
+                outputs,
+                examples=self._rows,
+                int8=0.1,
+            ),
+            "classify": self.signature(
+                classify,
+                {"text": s.Input((), "string")},
+                [*outputs, "tokens"],
+                examples=self._texts,
+                only="savedmodel",
+                why="strings",
+            ),
+        }
+
+    # What Keras's `fit` does for a loss, metrics and weights that a user chooses.
+
+    @property
+    def metrics(self):
+        own = self._compile_metrics if self.compiled else None
+        return super().metrics + ([] if own is None else [own])
+
+    def _report(self, terms, weight):
+        super()._report(terms, weight)
+        if self._compile_metrics is not None:
+            label, probabilities = terms["label"], terms["probabilities"]
+            self._compile_metrics.update_state(label, probabilities, weight)
+
+    def _prepared(self, x, y=None, weight=None):
+        """Labels stay beside what they label: Keras looks there for `class_weight`."""
+        if hasattr(x, "element_spec"):  # a Dataset
+            x = x.map(lambda x, *rest: (self.preprocess(x), *rest))
+            label = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
+        else:
+            x = super()._prepared(x)[0]
+            label = y = None if y is None else np.asarray(y)
+        if label is not None and self._compile_metrics is not None:
+            self._build_metrics(label.shape[1:])
+        return x, y, weight
+
+    def _build_metrics(self, shape):
+        """Before the first step: replicas can't do it within one."""
+        if not self._compile_metrics.built:
+            label = np.zeros((1, *shape), "int32")
+            with self.distribute_strategy.scope():
+                classes = np.ones((1, len(self.labels)), "float32")
+                self._compile_metrics.build(label, classes)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return config | {"loss": self.loss} if config else config
+
+    def compile_from_config(self, config):
+        read = keras.saving.deserialize_keras_object
+        own = {key: read(config[key]) for key in COMPILED if key in config}
+        super().compile_from_config(config | own)
+
+    # Examples for verification.
+
+    def _rows(self, batch, rng, length):
+        ids = rng.integers(2, self.tokenizer.size, (batch, length), dtype="int32")
+        lengths = rng.integers(1, length + 1, batch)
+        lengths[0] = length
+        return {"token_ids": ids * (np.arange(length) < lengths[:, None])}
+
+    def _texts(self, batch, rng, length):
+        ids = self._rows(batch, rng, length)["token_ids"]
+        texts = [text.encode() for text in self.codec.texts(ids)]
+        return {"text": np.array(texts, "S")}
+
+
+def _one_hot(label, classes: int):
+    """float32 `(batch, classes)`, of labels `(batch,)`, `(batch, 1)` or one-hot."""
+    if len(label.shape) == 2 and label.shape[1] == classes:
+        return ops.cast(label, "float32")
+    return ops.one_hot(ops.cast(ops.reshape(label, (-1,)), "int32"), classes)

@@ -1,0 +1,302 @@
+"""Translator: a Transformer that reads one text and writes another."""
+
+import numpy as np
+from keras import ops
+
+from kerasgen import decoding, networks, tokenizers
+from kerasgen import signature as s
+from kerasgen.data.text import Rows
+from kerasgen.errors import InputError, require, require_at_least, require_positive
+from kerasgen.models.base import Model, Phase
+from kerasgen.tokenizers import END, marked, padded
+
+
+class Translator(Model):
+    """An encoder-decoder Transformer (Vaswani et al., 2017) on one vocabulary.
+
+    Trained on pairs of texts, `fit(sources, targets)`: translations, or a text and its
+    title. Texts are token 1 and their tokens; targets end with token 1.
+
+    Args:
+        tokenizer: a `kerasgen.tokenizers.Tokenizer`, or its `values()`.
+        context: the largest number of tokens of a text; in training longer ones are cut
+            off.
+        network: [source, target] tokens -> logits, and its parts: an `EncoderDecoder`,
+            or what `kerasgen.networks.build` takes ("transformer").
+        beam: how many sequences are looked at together; 1 takes the best token.
+        length_penalty: see `kerasgen.decoding.beam_search`.
+        label_smoothing: share of the target that all tokens get in equal parts, in
+            [0, 1) (Szegedy et al., 2016), in training.
+        **kwargs: see `kerasgen.models.base.Model`.
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    prefers_xla = True
+
+    def __init__(
+        self,
+        tokenizer,
+        context: int,
+        network="transformer",
+        beam: int = 5,
+        length_penalty: float = 1.0,
+        label_smoothing: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require_positive(context=context, beam=beam)
+        require_at_least(0, length_penalty=length_penalty)
+        within = 0.0 <= label_smoothing < 1.0
+        require(within, "label_smoothing", "in [0, 1)", label_smoothing)
+        self.tokenizer = tokenizers.restored(tokenizer)
+        self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
+        most = self.tokenizer.size // 2 - 1
+        require(beam <= most, "beam", f"at most {most}, of so many tokens", beam)
+        self.context, self.beam = context, beam
+        self.length_penalty, self.label_smoothing = length_penalty, label_smoothing
+        self.codec = tokenizers.Codec(self.tokenizer, True, context)
+        self.network = networks.build(
+            "translator",
+            network,
+            self.dtype_policy,
+            vocabulary=self.tokenizer.size,
+            context=context,
+        )
+        self.build()
+
+    @classmethod
+    def arguments(cls, recipe, data):
+        spec = recipe.model.get("tokenizer", "characters")
+        every = spec == "characters"  # what test texts are written in is no secret
+        splits = data.splits.values() if every else [data["train"]]
+        sides = [side for split in splits for side in (split.x, split.y)]
+        if any(side is None for side in sides):
+            raise InputError("a translator needs pairs of texts, as of pairs:SRC,DST")
+        texts = [text for side in sides for text in side]
+        return {"tokenizer": tokenizers.trained(spec, texts)}
+
+    def examples(self, split, recipe):
+        """Pairs of texts as rows of tokens."""
+
+        def rows(texts, end):
+            coded = [[END, *self.tokenizer.encode(text), *end] for text in texts]
+            return padded([row[: self.context + len(end)] for row in coded])
+
+        return Rows(rows(split.x, []), rows(split.y, [END]))
+
+    def preprocess(self, x, y=None):
+        """Texts, or token ids `(batch, T)`, of both sides -> {"source_ids",
+        "target_ids"}, of which all but the first are predicted."""
+        if isinstance(x, dict):
+            return x
+        x = ops.convert_to_tensor(x)
+        text = x.dtype == "string"
+        batch = {"source_ids": self.codec.tensor(x) if text else ops.cast(x, "int32")}
+        if y is not None:
+            y = ops.convert_to_tensor(y)
+            ids = marked(self.tokenizer, y, self.context) if text else y
+            batch["target_ids"] = ops.cast(ids, "int32")
+        return batch
+
+    def row_weights(self, batch):
+        """Every token counts the same, however long its text is."""
+        targets = self._targets(batch)
+        return ops.sum(ops.cast(targets[:, 1:] != 0, "float32"), axis=1)
+
+    def phases(self):
+        return [Phase("translator", [self.network], self.example_losses, ["loss"])]
+
+    def example_losses(self, batch, noise, training):
+        """-log p(token | source, those before), nats, the mean of each row; in training
+        the cross-entropy from smoothed targets."""
+        target = self._targets(batch)
+        inputs, target = target[:, :-1], target[:, 1:]
+        logits = self.network([batch["source_ids"], inputs], training=training)
+        nats = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
+        a = self.label_smoothing
+        if training and a:
+            uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+            nats = (1.0 - a) * nats + a * uniform
+        counts = ops.cast(target != 0, "float32")
+        total = ops.maximum(ops.sum(counts, axis=1), 1.0)
+        return {"loss": ops.sum(nats * counts, axis=1) / total}
+
+    def _targets(self, batch):
+        if "target_ids" not in batch:
+            raise InputError("a translator needs pairs: give (sources, targets)")
+        return batch["target_ids"]
+
+    def call(self, inputs, training=False):
+        """Sources as `preprocess` takes them -> `output_ids` of their translations; or
+        a batch of it, with targets -> their logits."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        if "target_ids" not in batch:
+            return self.translated(batch["source_ids"])
+        both = [batch["source_ids"], batch["target_ids"][:, :-1]]
+        return self.network(both, training=training)
+
+    # Decoding.
+
+    def translated(self, token_ids):
+        """`(batch, S)` -> `(batch, T)`, right-padded with 0: no longer than the context
+        and 10 tokens more than twice the source."""
+        memories, seen = self.network.encode(token_ids)
+        lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
+
+        def step(last, t, past):
+            return self.network.step(last, t, past, memories, seen, self.beam)
+
+        return decoding.beam_search(
+            step,
+            self.network.empty(memories, self.beam),
+            ops.minimum(2 * lengths + 10, self.context),
+            self.beam,
+            start=END,
+            stop=END,
+            length_penalty=self.length_penalty,
+        )
+
+    def translate(self, texts) -> list[str]:
+        """Translations of texts.
+
+        Raises:
+            InputError: for a text that doesn't fit the context, or has characters that
+                the tokenizer doesn't know.
+        """
+        return translations(self.serve, self.codec, list(texts))
+
+    def preview(self, examples, n):
+        """Lines "source -> translation" of the first examples."""
+        if isinstance(examples[0], str):
+            texts = [*examples[: min(n, 8)]]
+        else:
+            texts = self.codec.texts(examples[: min(n, 8)])
+        found = translations(self.serve, self.codec.cutting(), texts)
+        return [f"{a}  ->  {b}" for a, b in zip(texts, found, strict=True)]
+
+    def pictures(self, examples=None):
+        return {} if examples is None else super().pictures(examples)
+
+    def facts(self):
+        return [f"Beam search: {self.beam}, length penalty {self.length_penalty:g}"]
+
+    def signatures(self):
+        size = self.tokenizer.size
+        ids = s.Input((None,), "int32", low=0, high=size)
+
+        def translate(text):
+            output = self.translated(self.codec.tensor(text))
+            return {"translation": self.tokenizer.strings(output)}
+
+        def encode_source(token_ids):
+            memories, _ = self.network.encode(token_ids)
+            return _named("present", "encoder", memories)
+
+        def decode_step(input_ids, encoder_attention_mask, **past):
+            caches, memories = (
+                [
+                    tuple(past[f"past_key_values.{i}.{side}.{part}"] for part in PARTS)
+                    for i in range(self.network.depth)
+                ]
+                for side in ("decoder", "encoder")
+            )
+            t = ops.shape(caches[0][0])[2]
+            seen = (ops.cast(encoder_attention_mask, "float32") - 1.0) * 1e4
+            seen = seen[:, None, None]
+            logits, caches = self.network.step(
+                input_ids[:, 0], t, caches, memories, seen
+            )
+            return {"logits": logits} | _named("present", "decoder", caches)
+
+        heads, width = self.network.heads, self.network.width
+        cache = s.Input((heads, None, width // heads), low=-1.0)
+        every = [(cache, cache)] * self.network.depth
+        own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
+        return {
+            "translate_ids": self.signature(
+                lambda token_ids: {"output_ids": self.translated(token_ids)},
+                {"token_ids": ids},
+                ["output_ids"],
+                examples=self._sources,
+                int8=float(size),  # what other tokens cost is measured by `evaluate`
+            ),
+            "translate": self.signature(
+                translate,
+                {"text": s.Input((), "string")},
+                ["translation"],
+                examples=self._texts,
+                only="savedmodel",
+                why="strings",
+            ),
+            "encode_source": self.signature(
+                encode_source,
+                {"token_ids": ids},
+                [*_named("present", "encoder", every)],
+                examples=self._sources,
+                tolerance=1e-3,  # of numbers that have no bounds
+                **own_loop,
+            ),
+            "decode_step": self.signature(
+                decode_step,
+                {
+                    "input_ids": s.Input((1,), "int32", low=1, high=size),
+                    "encoder_attention_mask": s.Input((None,), "int32", low=1, high=2),
+                }
+                | _named("past_key_values", "decoder", every)
+                | _named("past_key_values", "encoder", every),
+                ["logits", *_named("present", "decoder", every)],
+                tolerance=1e-3,
+                **own_loop,
+            ),
+        }
+
+    # Examples for verification.
+
+    def _sources(self, batch, rng, length):
+        ids = rng.integers(2, self.tokenizer.size, (batch, length), dtype="int32")
+        lengths = rng.integers(1, length + 1, batch)
+        lengths[0] = length
+        ids[:, 0] = END
+        return {"token_ids": ids * (np.arange(length) < lengths[:, None])}
+
+    def _texts(self, batch, rng, length):
+        texts = self.codec.texts(self._sources(batch, rng, length)["token_ids"])
+        return {"text": np.array([text.encode() for text in texts], "S")}
+
+
+PARTS = ("key", "value")
+
+
+def _named(kind: str, side: str, caches) -> dict:
+    """Keys and values of every block, as Hugging Face's Optimum names them."""
+    return {
+        f"{kind}.{i}.{side}.{part}": tensor
+        for i, cache in enumerate(caches)
+        for part, tensor in zip(PARTS, cache, strict=True)
+    }
+
+
+def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str]:
+    """Translations of texts by a `translate_ids` signature, those of about one length
+    together.
+
+    Args:
+        serve: computes signatures, `(name, **arrays) -> dict`.
+        codec: the model's.
+        texts: to be translated.
+        size: how many at a time.
+        progress: wraps an iterable in a bar: `(iterable, title, total)`.
+    """
+    ids = codec.ids(texts)
+    lengths = (ids != 0).sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    starts = range(0, len(texts), size)
+    found = [""] * len(texts)
+    for start in progress(starts, "translating", len(starts)) if progress else starts:
+        rows = order[start : start + size]
+        part = ids[rows, : max(1, lengths[rows].max())]
+        outputs = serve("translate_ids", token_ids=part)["output_ids"]
+        for row, text in zip(rows, codec.texts(outputs), strict=True):
+            found[row] = text
+    return found

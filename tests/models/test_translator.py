@@ -1,0 +1,157 @@
+"""The translator: pairs, the search it serves, and what bad input is told."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasgen
+from kerasgen import data, recipe
+from kerasgen.errors import InputError
+from kerasgen.models.learning_rates import InverseSquareRoot
+from kerasgen.tokenizers import END, Characters
+
+# Letters in another order: what a translator has to look up.
+SOURCES = [f"{a}{b}{c}" for a in "abcd" for b in "abcd" for c in "abcd"]
+TARGETS = [text[::-1].upper() for text in SOURCES]
+
+
+def translator(**values):
+    keras.utils.set_random_seed(0)
+    network = {"name": "transformer", "width": 32, "depth": 1, "heads": 2}
+    options = {"tokenizer": Characters("abcdABCD"), "context": 8, "network": network}
+    return kerasgen.Translator(**options | {"beam": 2} | values)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = translator()
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    model.fit(SOURCES, TARGETS, epochs=100, batch_size=16, verbose=0)
+    return model
+
+
+def test_it_learns_what_goes_where(trained):
+    found = trained.translate(SOURCES)
+    assert np.mean([a == b for a, b in zip(found, TARGETS, strict=True)]) > 0.8
+
+
+def test_fit_takes_lists_arrays_and_datasets_of_pairs():
+    def loss(x, y=None, **options):
+        model = translator()
+        model.compile(keras.optimizers.SGD(0.1), **options)
+        options = {"batch_size": None if y is None else 16, "shuffle": False}
+        return model.fit(x, y, verbose=0, **options).history["loss"][0]
+
+    plain = {"jit_compile": False}
+    expected = loss(SOURCES, TARGETS, **plain)
+    assert loss(np.array(SOURCES, object), np.array(TARGETS), **plain) == expected
+    pairs = tf.data.Dataset.from_tensor_slices((SOURCES, TARGETS)).batch(16)
+    assert loss(pairs, **plain) == expected
+    assert loss(SOURCES, TARGETS) == pytest.approx(expected, rel=1e-5)  # by XLA
+
+
+@pytest.mark.parametrize("style", ["modern", "gpt2", "classic"])
+def test_one_beam_is_greedy_without_a_cache(style):
+    network = {"name": "transformer", "width": 16, "depth": 1, "heads": 2}
+    model = translator(network=network | {"style": style}, beam=1)
+    for weight in model.trainable_variables:  # far from ties
+        weight.assign(weight * 3.0)
+    ids = model.codec.ids(["", "a", "dcba"])
+    found = model.serve("translate_ids", token_ids=ids)["output_ids"]
+    for row, source in zip(found, ids, strict=True):
+        target, limit = [END], min(model.context, 2 * np.count_nonzero(source) + 10)
+        while len(target) <= limit and (len(target) == 1 or target[-1] != END):
+            both = [source[source != 0][None], np.array([target], "int32")]
+            logits = np.array(model.network(both)[0, -1])
+            logits[0] = -np.inf
+            target.append(int(logits.argmax()))
+        assert row[row != 0].tolist() == target[1:]
+
+
+def test_strings_are_translated_in_the_graph(trained):
+    texts = ["abc", "", "dd"]
+    found = trained.serve("translate", text=np.array(texts, "S"))["translation"]
+    assert [text.decode() for text in found] == trained.translate(texts)
+
+
+def test_the_loop_of_a_client_finds_what_one_beam_does(trained):
+    model = trained.changed(beam=1)
+    ids = model.codec.ids(["abc", "d"])
+    memory = model.serve("encode_source", token_ids=ids)
+    past = {key.replace("present", "past_key_values"): v for key, v in memory.items()}
+    shape = list(memory["present.0.encoder.key"].shape)
+    for part in ("key", "value"):
+        past[f"past_key_values.0.decoder.{part}"] = np.zeros([*shape[:2], 0, shape[3]])
+    last, found = np.full((2, 1), END), []
+    for _ in range(3):
+        values = {"input_ids": last, "encoder_attention_mask": ids != 0} | past
+        outputs = model.serve("decode_step", **values)
+        logits = outputs.pop("logits")
+        logits[:, 0] = -np.inf
+        last = logits.argmax(axis=1)[:, None]
+        found.append(last[:, 0])
+        past |= {
+            key.replace("present", "past_key_values"): v for key, v in outputs.items()
+        }
+    expected = model.serve("translate_ids", token_ids=ids)["output_ids"]
+    np.testing.assert_array_equal(np.stack(found, 1)[0], expected[0, :3])
+
+
+def test_padding_and_length_do_not_matter(trained):
+    batch = trained.preprocess(["abc", "d"], ["CBA", "D"])
+    wide = {key: np.pad(value, [[0, 0], [0, 3]]) for key, value in batch.items()}
+    losses = [trained.example_losses(b, None, False)["loss"] for b in (batch, wide)]
+    np.testing.assert_allclose(*losses, atol=1e-5)
+    (row,) = trained.serve("translate_ids", token_ids=np.array([[1, 6]]))["output_ids"]
+    padded = np.array([[1, 6, 0, 0]])
+    (again,) = trained.serve("translate_ids", token_ids=padded)["output_ids"]
+    assert row.tolist() == again.tolist()
+
+
+def test_targets_are_smoothed_in_training_only():
+    batch = translator().preprocess(["abc"], ["CBA"])
+    smoothed = translator(label_smoothing=0.5)
+    plain = translator(label_smoothing=0.0)
+    (a,), (b,), (c,) = (
+        np.array(model.example_losses(batch, None, training)["loss"])
+        for model, training in ((smoothed, False), (plain, True), (smoothed, True))
+    )
+    assert a == b != c
+    logits = np.array(plain.call(batch))[0, :4]
+    nats = np.log(np.exp(logits).sum(-1, keepdims=True)) - logits
+    target = np.array(batch["target_ids"])[0, 1:5]
+    expected = 0.5 * nats[range(4), target].mean() + 0.5 * nats.mean()
+    assert c == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.translate(["abcdabcd"]), "9 tokens, and the model's context 8"),
+        (lambda m: m.translate(["xyz"]), "does not know the character 'x'"),
+        (lambda m: m.compile(loss="mse"), "Translator has its own loss"),
+        (lambda m: m.changed(beam=5), "beam must be at most 4, of so many tokens"),
+        (lambda m: m.fit(SOURCES, verbose=0), "needs pairs: give .sources, targets."),
+    ],
+)
+def test_bad_input_is_said_in_one_line(call, message):
+    model = translator()
+    model.compile(jit_compile=False)
+    with pytest.raises(InputError, match=message):
+        call(model)
+
+
+def test_data_without_pairs_is_refused():
+    values = recipe.read("translator_cldr", {"data": "bundled:python_docs"})
+    with pytest.raises(InputError, match="needs pairs of texts"):
+        kerasgen.Translator.arguments(values, data.load(values.data))
+
+
+def test_the_learning_rate_rises_and_falls():
+    rate = InverseSquareRoot(peak=0.1, warmup_steps=100)
+    found = [float(rate(step)) for step in (0, 49, 99, 399)]
+    np.testing.assert_allclose(found, [0.001, 0.05, 0.1, 0.05], rtol=1e-6)
+    saved = keras.saving.serialize_keras_object(rate)
+    again = keras.saving.deserialize_keras_object(saved)
+    assert float(again(399)) == pytest.approx(0.05)

@@ -1,0 +1,93 @@
+"""Beam search finds what a plain one in Python does, on a Markov chain."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from kerasgen import decoding
+
+VOCABULARY, STOP = 12, 1
+TABLES = np.random.default_rng(0).normal(0, 1.5, (9, VOCABULARY, VOCABULARY))
+TABLES[:, :, STOP] += 0.7
+TABLES = TABLES.astype("float32")
+
+
+def search(which, limits, beams, alpha=1.0):
+    """Rows of tokens: row i of chain `which[i]`; the cache counts its tokens."""
+    tables = ops.convert_to_tensor(TABLES)
+    chain = np.repeat(np.asarray(which, "int32"), beams)
+
+    def step(last, t, cache):
+        place = ops.convert_to_tensor(chain) * VOCABULARY + last
+        rows = ops.take(ops.reshape(tables, (-1, VOCABULARY)), place, axis=0)
+        # What the cache has says how often each token came before.
+        rows -= cache
+        return rows, cache + ops.one_hot(last, VOCABULARY)
+
+    def run(limits):
+        cache = ops.zeros((len(chain), VOCABULARY))
+        options = {"start": STOP, "stop": STOP, "length_penalty": alpha}
+        return decoding.beam_search(step, cache, limits, beams, **options)
+
+    return np.asarray(tf.function(run)(tf.constant(limits, tf.int32)))
+
+
+def plain(table, limit, beams, alpha):
+    """The same, a row, a beam and a candidate at a time."""
+    alive, finished, best = [(0.0, [])], [], None
+    for t in range(limit):
+        candidates = []
+        for score, tokens in alive:
+            history = [STOP, *tokens]
+            logits = table[history[-1]].astype("float64")
+            logits = logits - np.bincount(history[:-1], minlength=VOCABULARY)
+            logits[0] = -1e9
+            chances = logits - np.log(np.exp(logits).sum())
+            candidates += [(score + chances[k], [*tokens, k]) for k in range(12)]
+        candidates = sorted(candidates, key=lambda c: -c[0])[: 2 * beams]
+        penalty = ((5 + t + 1) / 6) ** alpha
+        for score, tokens in candidates[:beams]:
+            if tokens[-1] == STOP or t + 1 == limit:
+                finished.append((score / penalty, tokens))
+        finished = sorted(finished, key=lambda c: -c[0])
+        best = finished[0] if finished else None
+        finished = finished[:beams]
+        alive = [c for c in candidates if c[1][-1] != STOP][:beams]
+        if len(finished) == beams and finished[-1][0] >= alive[0][0] / penalty:
+            break
+    return best[1]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("beams", [1, 2, 5])
+def test_it_finds_what_a_plain_search_does(beams, alpha):
+    which, limits = np.arange(9), np.array([1, 2, 3, 5, 8, 9, 11, 12, 12])
+    found = search(which, limits, beams, alpha)
+    assert found.shape == (9, 12) and found.dtype == "int32"
+    for row, table, limit in zip(found, TABLES, limits, strict=True):
+        tokens = row[row != 0].tolist()
+        assert tokens == plain(table, limit, beams, alpha)
+        assert len(tokens) <= limit and STOP not in tokens[:-1]
+
+
+def test_one_beam_takes_the_best_token_each_time():
+    for row, table in zip(search(np.arange(9), [12] * 9, 1), TABLES, strict=True):
+        tokens, count = [STOP], np.zeros(VOCABULARY)
+        while len(tokens) < 13 and (len(tokens) == 1 or tokens[-1] != STOP):
+            scores = table[tokens[-1]] - count
+            scores[0] = -math.inf
+            count[tokens[-1]] += 1
+            tokens.append(int(scores.argmax()))
+        assert row[row != 0].tolist() == tokens[1:]
+
+
+def test_rows_are_alone():
+    limits = np.array([3, 12, 12, 7])
+    together = search([0, 1, 2, 3], limits, 4)
+    for i in range(4):
+        (alone,) = search([i], limits[i : i + 1], 4)
+        assert alone.tolist() == together[i][: limits[i]].tolist()
+        assert not together[i][limits[i] :].any()
