@@ -165,19 +165,18 @@ def read(
 def _profiled(values: dict, profile: str | None, origin: str) -> dict:
     """The values without `profiles`, of which one is merged in; all are checked."""
     profiles = values.pop("profiles", {})
-    if not isinstance(profiles, dict):
-        raise InputError(f"{origin}: profiles must hold names, not {profiles!r}")
+    each = [profiles, *(profiles.values() if isinstance(profiles, dict) else ())]
+    if not all(isinstance(entry, dict) for entry in each):
+        raise InputError(f"{origin}: profiles must be {{NAME: {{SECTION: …}}}}")
     merged = {name: _merged(values, own) for name, own in profiles.items()}
     for name, own in merged.items():
         from_values(own, origin=f"{origin}, profile {name}")
     if profile is None:
         return values
+    if not merged:
+        raise InputError(f"{origin} has no profiles")
     if profile not in merged:
-        raise (
-            unknown("profile", profile, merged)
-            if merged
-            else InputError(f"{origin} has no profiles")
-        )
+        raise unknown("profile", profile, merged)
     return merged[profile]
 
 

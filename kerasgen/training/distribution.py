@@ -129,12 +129,15 @@ def split_cpu(count: int) -> None:
             import jax
 
             jax.config.update("jax_num_cpu_devices", count)
-            return
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        logical = [tf.config.LogicalDeviceConfiguration()] * count
-        tf.config.set_logical_device_configuration(cpu, logical)
+        else:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            logical = [tf.config.LogicalDeviceConfiguration()] * count
+            tf.config.set_logical_device_configuration(cpu, logical)
     except RuntimeError as error:
-        if len(keras.distribution.list_devices("CPU")) < count:
+        running = (
+            jax.devices("cpu") if is_jax() else tf.config.list_logical_devices("CPU")
+        )
+        if len(running) < count:
             raise InputError(
                 f"{current()} is already running on one CPU device: choose the "
                 "strategy before anything else"
