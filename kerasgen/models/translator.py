@@ -214,13 +214,6 @@ class Translator(Model):
         every = [(cache, cache)] * self.network.depth
         own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
         return {
-            "translate_ids": self.signature(
-                lambda token_ids: {"output_ids": self.translated(token_ids)},
-                {"token_ids": ids},
-                ["output_ids"],
-                examples=self._sources,
-                int8=float(size),  # what other tokens cost is measured by `evaluate`
-            ),
             "translate": self.signature(
                 translate,
                 {"text": s.Input((), "string")},
@@ -228,6 +221,13 @@ class Translator(Model):
                 examples=self._texts,
                 only="savedmodel",
                 why="strings",
+            ),
+            "translate_ids": self.signature(
+                lambda token_ids: {"output_ids": self.translated(token_ids)},
+                {"token_ids": ids},
+                ["output_ids"],
+                examples=self._sources,
+                int8=float(size),  # what other tokens cost is measured by `evaluate`
             ),
             "encode_source": self.signature(
                 encode_source,
