@@ -124,16 +124,15 @@ class Translator(Model):
 
     def _targets(self, batch):
         if "target_ids" not in batch:
-            raise InputError("a translator needs pairs: give (sources, targets)")
+            raise InputError(
+                "a translator needs pairs, (sources, targets), but to `translate`"
+            )
         return batch["target_ids"]
 
     def call(self, inputs, training=False):
-        """Sources as `preprocess` takes them -> `output_ids` of their translations; or
-        a batch of it, with targets -> their logits."""
+        """A batch of `preprocess` -> logits of all target tokens but the first."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
-        if "target_ids" not in batch:
-            return self.translated(batch["source_ids"])
-        both = [batch["source_ids"], batch["target_ids"][:, :-1]]
+        both = [batch["source_ids"], self._targets(batch)[:, :-1]]
         return self.network(both, training=training)
 
     # Decoding.
