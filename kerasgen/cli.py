@@ -186,6 +186,7 @@ def _restore(options):
 
 
 def _translate(options):
+    texts = _texts(options)
     place = find(options.model)
     import_tensorflow()
     from kerasgen.models.translator import translations
@@ -193,7 +194,7 @@ def _translate(options):
 
     settings = {} if options.beam is None else {"beam": options.beam}
     serve, _ = server(place, options.runtime, "translate_ids", settings)
-    for text in translations(serve, codec(place), _texts(options)):
+    for text in translations(serve, codec(place), texts):
         print(text)
 
 
@@ -217,7 +218,8 @@ def _classify(options):
             parts = coded.tokenizer.shown(text)[: coded.context]
             apart = "" if "".join(parts) == text else " "
             line.append("  ")
-            for part, share in zip(parts, attention / attention.max(), strict=False):
+            shares = attention / max(float(attention.max()), 1e-9)
+            for part, share in zip(parts, shares, strict=False):
                 line.append(part, f"black on rgb(255,255,{255 - int(200 * share)})")
                 line.append(apart)
         console.print(line)

@@ -190,7 +190,7 @@ def beam_search(
             beams, vocabulary)`, the new cache.
         cache: any nested tensors, whose first axis is that of all beams.
         limits: int32 `(batch,)`, at least 1: the largest number of tokens.
-        beams: a row's; half the vocabulary is enough for them.
+        beams: of a row, at most half as many as there are tokens to choose.
         start, stop: the token before the first, and the last one.
         forbidden: tokens that are never chosen.
         length_penalty: alpha of Wu et al. (2016, eq. 14): log-probabilities are divided

@@ -57,7 +57,7 @@ class Tokenizer:
         """Plain values, `name` among them, that `restored` takes."""
         raise NotImplementedError
 
-    @property
+    @functools.cached_property
     def pieces(self) -> list[str]:
         """What each token stands for, to be shown."""
         return ["", "", *(self.decode([i]) for i in range(2, self.size))]
@@ -204,7 +204,7 @@ class SentencePiece(Tokenizer):
     def decode(self, ids):
         return self._model.decode([int(i) for i in ids if i > END])
 
-    @property
+    @functools.cached_property
     def pieces(self):
         known = map(self._model.id_to_piece, range(2, self.size))
         return ["", "", *(piece.replace("▁", " ") for piece in known)]
@@ -270,7 +270,7 @@ class Words(Tokenizer):
     def decode(self, ids):
         return " ".join(self.pieces[i] for i in ids if i > END)
 
-    @property
+    @functools.cached_property
     def pieces(self):
         return ["", "", "�", *self.words]
 

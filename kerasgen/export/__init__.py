@@ -127,7 +127,7 @@ def _write_savedmodel(model, path):
 
 
 def _write_onnx(model, path, signature=None):
-    name = _signature(model, signature)
+    name = _signature(model, signature, "onnx")
     metadata = {"name": model.name, "signature": name, "seed_rule": SEED_RULE}
     proto = onnx.convert(model.signatures()[name], metadata)
     with atomic(path) as temporary:
@@ -135,7 +135,7 @@ def _write_onnx(model, path, signature=None):
 
 
 def _write_litert(model, path, signature=None):
-    name = _signature(model, signature)
+    name = _signature(model, signature, "litert")
     with tempfile.TemporaryDirectory() as scratch:
         savedmodel.write(model, Path(scratch) / "1")
         content = litert.convert(Path(scratch) / "1", name)
@@ -143,11 +143,12 @@ def _write_litert(model, path, signature=None):
         temporary.write_bytes(content)
 
 
-def _signature(model, name):
-    known = model.signatures()
+def _signature(model, name, format):
+    """The name, or the first that a format has."""
+    known = [k for k, s in model.signatures().items() if s.serves(format)]
     if name is not None and name not in known:
         raise unknown("signature", name, known)
-    return name or next(iter(known))
+    return name or known[0]
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -91,33 +91,41 @@ def _signatures(model) -> str:
         ).replace(",)", ")")
         outputs = ", ".join(f"`{key}`" for key in signature.outputs)
         rows.append(f"| `{name}` | {inputs} | {outputs} |")
-    rows.append("")
-    rows.append(
-        "A seed a row: row *i* of `generate(n, seed)` has the seed `(seed * 2654435761 "
-        "+ i) mod 2^32` as int32, and gives the same sample in every runtime and batch."
-    )
+    if "generate" in model.signatures():
+        rows.append("")
+        rows.append(
+            "A seed a row: row *i* of `generate(n, seed)` has the seed `(seed * "
+            "2654435761 + i) mod 2^32` as int32, and gives the same sample in every "
+            "runtime and batch."
+        )
     return "\n".join(rows)
 
 
 def _use(model, folder) -> str:
-    name, signature = next(iter(model.signatures().items()))
-    example = dict.fromkeys(signature.inputs, "…")
-    if "seed" in example:
-        example["seed"] = "[1, 2]"
-    tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in example.items())
-    arrays = ", ".join(
-        f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")'
-        for k, v in example.items()
-    )
+    def first(format):
+        """The first signature of a format, and values of its inputs."""
+        served = {k: s for k, s in model.signatures().items() if s.serves(format)}
+        name, signature = next(iter(served.items()))
+        values = dict.fromkeys(signature.inputs, "…")
+        values |= {"seed": "[1, 2]"} if "seed" in values else {}
+        values |= {"text": '["…"]'} if "text" in values else {}
+        return name, signature, values.items()
+
     blocks = ["## Use"]
     if (folder / "1").exists():
+        name, _, values = first("savedmodel")
+        tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in values)
         blocks.append(
             "TensorFlow, without kerasgen or Keras; TF Serving takes this folder as a "
             "model's base path:\n\n```python\nimport tensorflow as tf\n\n"
             f'model = tf.saved_model.load("1")\n'
             f'outputs = model.signatures["{name}"]({tensors})\n```'
         )
+    name, signature, values = first("onnx")
     if (folder / "onnx" / f"{name}.onnx").exists():
+        arrays = ", ".join(
+            f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")' for k, v in values
+        )
         blocks.append(
             "ONNX Runtime (keep `onnx/shared.weights`, where there is one, beside the "
             "files):\n\n```python\nimport numpy as np\nimport onnxruntime\n\n"

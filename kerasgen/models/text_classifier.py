@@ -213,13 +213,6 @@ class TextClassifier(Model):
         ids = s.Input((None,), "int32", low=0, high=self.tokenizer.size)
         outputs = ["probabilities", "attention"]
         return {
-            "classify_ids": self.signature(
-                lambda token_ids: self.classified(token_ids),
-                {"token_ids": ids},
-                outputs,
-                examples=self._rows,
-                int8=0.1,
-            ),
             "classify": self.signature(
                 classify,
                 {"text": s.Input((), "string")},
@@ -227,6 +220,13 @@ class TextClassifier(Model):
                 examples=self._texts,
                 only="savedmodel",
                 why="strings",
+            ),
+            "classify_ids": self.signature(
+                lambda token_ids: self.classified(token_ids),
+                {"token_ids": ids},
+                outputs,
+                examples=self._rows,
+                int8=0.1,
             ),
         }
 

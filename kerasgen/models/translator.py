@@ -124,16 +124,15 @@ class Translator(Model):
 
     def _targets(self, batch):
         if "target_ids" not in batch:
-            raise InputError("a translator needs pairs: give (sources, targets)")
+            raise InputError(
+                "a translator needs pairs, (sources, targets), but to `translate`"
+            )
         return batch["target_ids"]
 
     def call(self, inputs, training=False):
-        """Sources as `preprocess` takes them -> `output_ids` of their translations; or
-        a batch of it, with targets -> their logits."""
+        """A batch of `preprocess` -> logits of all target tokens but the first."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
-        if "target_ids" not in batch:
-            return self.translated(batch["source_ids"])
-        both = [batch["source_ids"], batch["target_ids"][:, :-1]]
+        both = [batch["source_ids"], self._targets(batch)[:, :-1]]
         return self.network(both, training=training)
 
     # Decoding.
@@ -214,13 +213,6 @@ class Translator(Model):
         every = [(cache, cache)] * self.network.depth
         own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
         return {
-            "translate_ids": self.signature(
-                lambda token_ids: {"output_ids": self.translated(token_ids)},
-                {"token_ids": ids},
-                ["output_ids"],
-                examples=self._sources,
-                int8=float(size),  # what other tokens cost is measured by `evaluate`
-            ),
             "translate": self.signature(
                 translate,
                 {"text": s.Input((), "string")},
@@ -228,6 +220,13 @@ class Translator(Model):
                 examples=self._texts,
                 only="savedmodel",
                 why="strings",
+            ),
+            "translate_ids": self.signature(
+                lambda token_ids: {"output_ids": self.translated(token_ids)},
+                {"token_ids": ids},
+                ["output_ids"],
+                examples=self._sources,
+                int8=float(size),  # what other tokens cost is measured by `evaluate`
             ),
             "encode_source": self.signature(
                 encode_source,
