@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from kerasgen.export import serving
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
@@ -18,7 +19,7 @@ def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
         if path.exists()
     ]
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
-    parts += [_signatures(model), _use(model, folder)]
+    parts += [_signatures(model), _use(model, folder, name)]
     others = sorted(p for p in folder.glob("*.png") if p.stem != "samples")
     parts += [f"## {p.stem.capitalize()}\n\n![{p.stem}]({p.name})" for p in others]
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -51,6 +52,10 @@ def _facts(model, folder, recipe) -> str:
         f"- Verified: {len(parity['rows'])} comparisons with Keras in "
         f"{', '.join(runtimes)}; largest difference {worst:.1e}"
     )
+    small = parity["variants"]
+    if small:
+        loss = max(row["max_abs_difference"] for row in small)
+        lines.append(f"- 8-bit weights (`litert/*.int8.tflite`): differ by {loss:.1e}")
     lines += [
         f"- Not exported: `{row['signature']}` to {row['runtime']}: {row['reason']}"
         for row in parity["unsupported"]
@@ -97,24 +102,20 @@ def _signatures(model) -> str:
     return "\n".join(rows)
 
 
-def _use(model, folder) -> str:
+def _use(model, folder, served) -> str:
     name, signature = next(iter(model.signatures().items()))
-    example = dict.fromkeys(signature.inputs, "…")
-    if "seed" in example:
-        example["seed"] = "[1, 2]"
-    tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in example.items())
-    arrays = ", ".join(
-        f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")'
-        for k, v in example.items()
-    )
+    values = {k: serving.python_value(k, e) for k, e in signature.inputs.items()}
+    tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in values.items())
+    arrays = ", ".join(f'"{k}": {v}' for k, v in values.items())
     blocks = ["## Use"]
     if (folder / "1").exists():
-        blocks.append(
-            "TensorFlow, without kerasgen or Keras; TF Serving takes this folder as a "
-            "model's base path:\n\n```python\nimport tensorflow as tf\n\n"
+        blocks += [
+            "TensorFlow, without kerasgen or Keras:\n\n```python\n"
+            "import numpy as np\nimport tensorflow as tf\n\n"
             f'model = tf.saved_model.load("1")\n'
-            f'outputs = model.signatures["{name}"]({tensors})\n```'
-        )
+            f'outputs = model.signatures["{name}"]({tensors})\n```',
+            _serving(model, served),
+        ]
     if (folder / "onnx" / f"{name}.onnx").exists():
         blocks.append(
             "ONNX Runtime (keep `onnx/shared.weights`, where there is one, beside the "
@@ -123,3 +124,20 @@ def _use(model, folder) -> str:
             f"outputs = session.run(None, {{{arrays}}})\n```"
         )
     return "\n\n".join(blocks)
+
+
+def _serving(model, served) -> str:
+    """How TF Serving takes this folder as a model's base path, and is asked."""
+    signatures = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
+    asked = [serving.curl(served, k, s.inputs) for k, s in signatures.items()]
+    name, signature = next(iter(signatures.items()))
+    start = (
+        f'docker run -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{served}" \\\n'
+        f"  -e MODEL_NAME={served} tensorflow/serving"
+    )
+    shell = "\n".join([start, *(line for line in asked if line)])
+    program = serving.grpc_program(served, name, signature)
+    return (
+        f"TF Serving, asked by HTTP:\n\n```\n{shell}\n```\n\nand by gRPC (`pip install "
+        f"tensorflow-serving-api`):\n\n```python\n{program}\n```"
+    )

@@ -37,7 +37,8 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param.startswith("unk__"):
                 size.Clear()
-    for key, text in metadata.items():
+    about = {"opset": str(OPSET), "ir_version": str(proto.ir_version)}
+    for key, text in (metadata | about).items():
         proto.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(proto, full_check=True)
     return proto

@@ -5,6 +5,7 @@ so that what answers is the exported file alone.
 """
 
 import ctypes
+import functools
 import importlib.util
 import json
 import sys
@@ -20,6 +21,8 @@ def path(runtime: str, artifact: Path, signature: str) -> Path:
         return artifact / "onnx" / f"{signature}.onnx"
     if runtime == "litert":
         return artifact / "litert" / f"{signature}.tflite"
+    if runtime == "litert_int8":
+        return artifact / "litert" / f"{signature}.int8.tflite"
     return artifact / "1"
 
 
@@ -53,11 +56,11 @@ def onnx(artifact: Path, signature: str) -> Callable:
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def litert(artifact: Path, signature: str) -> Callable:
+def litert(artifact: Path, signature: str, runtime: str = "litert") -> Callable:
     """The LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path("litert", artifact, signature)))
+    interpreter = Interpreter(model_path=str(path(runtime, artifact, signature)))
     runner = interpreter.get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 
@@ -78,6 +81,8 @@ RUNTIMES = {
     "onnx": onnx,
     "litert": litert,
 }
+# Smaller files, which answer a little different.
+VARIANTS = {"litert_int8": functools.partial(litert, runtime="litert_int8")}
 
 
 def server(runtime: str, artifact: Path) -> Callable:
@@ -230,7 +235,8 @@ def main(request: str) -> None:
     for call in job["calls"]:
         name = call["signature"]
         if name not in opened:
-            opened[name] = RUNTIMES[job["runtime"]](Path(job["artifact"]), name)
+            load = (RUNTIMES | VARIANTS)[job["runtime"]]
+            opened[name] = load(Path(job["artifact"]), name)
         with np.load(call["inputs"], allow_pickle=False) as file:
             inputs = {key: file[key] for key in file.files}
         outputs = opened[name](inputs)
