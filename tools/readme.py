@@ -17,6 +17,11 @@ BEGIN, END = "<!-- zoo: written by tools/readme.py -->\n", "<!-- /zoo -->"
 HEADLINES = ("nll", "nll_k500", "fcd", "fid", "accuracy", "reconstruction_error")
 
 
+def headline(figures: dict) -> str | None:
+    """The name of the figure that says most."""
+    return next((name for name in HEADLINES if name in figures), None)
+
+
 def row(folder: Path) -> str:
     """One trained model as a row of the table."""
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))[
@@ -24,7 +29,7 @@ def row(folder: Path) -> str:
     ]
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    name = next(name for name in HEADLINES if name in figures)
+    name = headline(figures)
     figure = figures[name]
     value = f"{name} **{figure['value']:.4g}** {figure['unit']}"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
