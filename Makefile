@@ -4,7 +4,8 @@ BIN := .venv/bin
 # Two processes; tests that share fixtures stay together (tests/conftest.py).
 TOGETHER := -n 2 --dist loadgroup
 
-.PHONY: install demo test test-all test-backends lint clean
+.PHONY: install demo test test-all test-backends test-gallery test-serving gallery
+.PHONY: lint clean
 
 install: .venv/.installed
 
@@ -39,9 +40,29 @@ test-backends: .venv/.installed-test
 	$(BIN)/python -m pytest tests/backends
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TOGETHER) -m 'not slow' tests/contract
 
+# A static site of saved_models, in which the visitor generates; needs npm.
+gallery: install
+	$(BIN)/python tools/gallery.py
+
+# In Debian's Chromium, which apt-get installs where it is missing.
+test-gallery: .venv/.installed-test
+	command -v chromium || { apt-get update && \
+		apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
+	$(BIN)/pip install --quiet --editable '.[gallery]'
+	$(BIN)/python -m pytest tests/gallery -s
+
+# NVIDIA Triton serves saved_models by HTTP and gRPC. It needs NumPy 1: its own venv.
+test-serving: install .venv-serving/.installed
+	$(BIN)/python tools/serving.py --json build/serving.json
+
+.venv-serving/.installed: tools/serving.txt
+	$(PYTHON) -m venv .venv-serving
+	.venv-serving/bin/pip install --quiet --requirement tools/serving.txt
+	touch $@
+
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv runs/demo build *.egg-info
+	rm -rf .venv .venv-serving runs/demo build *.egg-info

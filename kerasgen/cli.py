@@ -16,7 +16,7 @@ from kerasgen.quiet import import_tensorflow
 from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
-RUNTIMES = ("keras", "savedmodel", "onnx", "onnx-int8", "litert")
+RUNTIMES = ("keras", "savedmodel", "onnx", "onnx-int8", "litert", "litert-int8")
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
 CONDITIONS = (
@@ -320,10 +320,8 @@ def _export(options):
         figures = json.loads(
             (place.folder / "metrics.json").read_text(encoding="utf-8")
         )
-    examples = _examples(recipe, options) if recipe else None
-    model.export(
-        out, formats=formats, recipe=recipe, figures=figures, examples=examples
-    )
+    about = _about_data(recipe, options) if recipe else {}
+    model.export(out, formats=formats, recipe=recipe, figures=figures, **about)
     parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
     _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
     for row in parity["unsupported"]:
@@ -376,8 +374,9 @@ def _sampler(options) -> dict:
     return {key: value for key, value in named.items() if value is not None}
 
 
-def _examples(recipe, options):
-    """Test images for the card; None where the data isn't on this machine."""
+def _about_data(recipe, options) -> dict:
+    """Test images for the card, and names of labels; none where the data isn't on this
+    machine."""
     from kerasgen import data
 
     values = recipe.input
@@ -385,8 +384,8 @@ def _examples(recipe, options):
         source = data.load(recipe.data, values.image_shape, values.split_seed)
     except InputError as error:
         _say(options, f"no pictures of test examples: {error}")
-        return None
-    return source[source.judged_by].shown()
+        return {}
+    return {"examples": source[source.judged_by].shown(), "labels": source.label_names}
 
 
 def _progress(steps, title: str, quiet: bool, total: int):

@@ -78,8 +78,7 @@ class Signature:
             more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
-        int8: the tolerance where it is also exported to ONNX with weights of 8 bits,
-            for less memory; None where it isn't.
+        int8: export to ONNX with weights of 8 bits too, for less memory.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -94,7 +93,7 @@ class Signature:
         only: str | None = None,
         why: str = "",
         variables: Sequence = (),
-        int8: float | None = None,
+        int8: bool = False,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:

@@ -122,7 +122,8 @@ def server(
 
     Args:
         place: see `find`; an artifact, for any other runtime than "keras".
-        runtime: "keras", "savedmodel", "onnx", "onnx-int8" or "litert".
+        runtime: "keras", "savedmodel", "onnx", "litert", "onnx-int8" or
+            "litert-int8".
         signature: one that must be there.
         settings: values of the model to change, in "keras" only.
     Returns:

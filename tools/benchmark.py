@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import kerasgen
-from kerasgen import data, decoding, recipe
+from kerasgen import data, decoding, recipe, zoo
 from kerasgen.data.stream import stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.export import onnx
@@ -414,6 +414,33 @@ def translate() -> Iterator[Case]:
         yield "translate/onnx", ours_onnx, peer, *unit, about
 
 
+def every_runtime() -> Iterator[Case]:
+    """The first signature of each family's largest artifact, at batch 1 and 32: each
+    runtime of exported files against the compiled function of Keras."""
+    largest = {}
+    for path in sorted(zoo.SAVED_MODELS.glob("*/manifest.json")):
+        place = zoo.find(path.parent)
+        parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+        largest[place.recipe().family] = max(
+            largest.get(place.recipe().family, (0, None)),
+            (parameters, place),
+            key=lambda entry: entry[0],
+        )
+    for family, (_, place) in largest.items():
+        model = zoo.load_keras(place.keras)
+        signature, about = next(iter(model.signatures().items()))
+        for runtime in ("savedmodel", "onnx", "litert"):
+            try:
+                serve, _ = zoo.server(place, runtime, signature)
+            except InputError:
+                continue  # it isn't exported to that
+            for batch in (1, 32):
+                rows = about.example(batch)
+                ours = functools.partial(serve, signature, **rows)
+                peer = functools.partial(model.serve, signature, **rows)
+                yield f"runtimes/{family}/{runtime}/{batch}", ours, peer, "s/call", 1
+
+
 def forward_flops(network: keras.Model) -> int:
     """Of convolutions and products of an image: a multiply and an add each."""
     total = 0
@@ -480,6 +507,7 @@ BENCHMARKS = {
     "lm_step": lm_step,
     "backends": backends,
     "translate": translate,
+    "runtimes": every_runtime,
 }
 
 

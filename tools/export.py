@@ -3,13 +3,15 @@
     python tools/export.py [NAME …]
 
 NAME is a recipe; default: every finished run in runs/ and every artifact in
-saved_models/. A run comes before an artifact of the same name.
+saved_models/. A run comes before an artifact of the same name. Then writes
+saved_models/models.config and batching.config, which serve all of them.
 """
 
 import sys
 from pathlib import Path
 
 from kerasgen.cli import main
+from kerasgen.export.serving import write_configs
 
 
 def source(name: str) -> Path:
@@ -30,4 +32,5 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or every():
         failed |= main(["export", str(source(name)), "--out", f"saved_models/{name}"])
         failed |= failed or main(["verify", f"saved_models/{name}", "--quiet"])
+    write_configs(Path("saved_models"))
     sys.exit(failed)

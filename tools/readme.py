@@ -1,5 +1,5 @@
-"""Write tables into README.md: the trained models, from their metrics.json, and the
-speed of backends, from tools/results/backends.json.
+"""Write the tables of README.md: trained models, from their metrics.json, and the speed
+of backends and of runtimes, from what `tools/benchmark.py` wrote.
 
     python tools/readme.py [--check]
 
@@ -14,6 +14,7 @@ import yaml
 
 README = Path("README.md")
 BACKENDS = Path("tools/results/backends.json")
+RUNTIMES = Path("tools/results/runtimes.json")
 # The figure that a row shows: the first of these that the model has.
 HEADLINES = (
     "nll",
@@ -26,6 +27,11 @@ HEADLINES = (
 )
 
 
+def headline(figures: dict) -> str | None:
+    """The name of the figure that says most."""
+    return next((name for name in HEADLINES if name in figures), None)
+
+
 def row(folder: Path) -> str:
     """One trained model as a row of the table."""
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))[
@@ -33,22 +39,33 @@ def row(folder: Path) -> str:
     ]
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    name = next(name for name in HEADLINES if name in figures)
+    name = headline(figures)
     figure = figures[name]
     value = f"{name} **{figure['value']:.4g}** {figure['unit']}".strip()
     if figure["split"] != "test":
         value += f" ({figure['split']})"
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    place = folder.as_posix()
+    shown = (folder / "samples.png").exists()
+    picture = f'<img src="{place}/samples.png" width="120">' if shown else ""
+    sizes = " · ".join(megabytes(folder / part) for part in ("1", "onnx", "litert"))
     return (
-        f"| [{folder.name}]({folder.as_posix()}) | {recipe['description']} | {value} | "
-        f"{recipe['paper'].get(name, '')} | {manifest['parameters']:,} | "
-        f"{size / 1e6:.1f} MB |"
+        f"| {picture} | [{folder.name}]({place}): {recipe['description']} | {value} | "
+        f"{recipe['paper'].get(name, '')} | {manifest['parameters']:,} | {sizes} |"
     )
 
 
-def table() -> str:
+def megabytes(folder: Path) -> str:
+    """The size of all files below a folder."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{size / 1e6:.1f}"
+
+
+def zoo() -> str:
     """All trained models."""
-    head = "| model | what | figure (test) | paper | parameters | artifact |"
+    head = (
+        "| samples | model | figure (test) | paper | parameters | "
+        "MB: SavedModel · ONNX · LiteRT |"
+    )
     folders = sorted(
         path.parent for path in Path("saved_models").glob("*/manifest.json")
     )
@@ -69,16 +86,36 @@ def backends() -> str:
     return "\n".join(rows) + "\n"
 
 
-def written(text: str, name: str, table: str) -> str:
-    """README with a table in its place."""
-    begin, end = f"<!-- {name}: written by tools/readme.py -->\n", f"<!-- /{name} -->"
+def runtimes() -> str:
+    """How fast each runtime is beside Keras's compiled function, where measured."""
+    if not RUNTIMES.exists():
+        return ""
+    measured = json.loads(RUNTIMES.read_text(encoding="utf-8"))
+    ratios = {tuple(k.split("/")[1:]): v["ratio"] for k, v in measured.items()}
+    columns = list(dict.fromkeys((runtime, batch) for _, runtime, batch in ratios))
+    heads = [f"{runtime}, batch {batch}" for runtime, batch in columns]
+    rows = [f"| family | {' | '.join(heads)} |", "|---" * (1 + len(columns)) + "|"]
+    for family in dict.fromkeys(family for family, _, _ in ratios):
+        found = (ratios.get((family, *column)) for column in columns)
+        cells = ("" if ratio is None else f"{ratio:.1f}×" for ratio in found)
+        rows.append(f"| {family} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def filled(text: str, name: str, table: str) -> str:
+    """`text` with `table` between the marks of `name`."""
+    begin = f"<!-- {name}: written by tools/readme.py -->\n"
+    end = f"<!-- /{name} -->"
     before, rest = text.split(begin)
     return before + begin + table + end + rest.split(end)[1]
 
 
 def main() -> int:
     text = README.read_text(encoding="utf-8")
-    fresh = written(written(text, "zoo", table()), "backends", backends())
+    tables = {"zoo": zoo(), "backends": backends(), "runtimes": runtimes()}
+    fresh = text
+    for name, table in tables.items():
+        fresh = filled(fresh, name, table)
     if "--check" in sys.argv[1:]:
         if fresh != text:
             print("README.md is not up to date: run python tools/readme.py")

@@ -8,8 +8,17 @@ from pathlib import Path
 from kerasgen import pictures
 from kerasgen.backend import require_tensorflow
 from kerasgen.errors import InputError, RunError, require, unknown
-from kerasgen.export import card, litert, manifest, onnx, savedmodel
-from kerasgen.export.verify import failures, parity
+from kerasgen.export import (
+    card,
+    litert,
+    manifest,
+    onnx,
+    operations,
+    runtimes,
+    savedmodel,
+    serving,
+)
+from kerasgen.export.verify import example, failures, parity
 from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS, Recipe
 from kerasgen.training.checkpoint import atomic
@@ -43,6 +52,7 @@ def write_artifact(
     recipe: Recipe | None = None,
     figures: dict | None = None,
     examples=None,
+    labels=(),
 ) -> None:
     """The verified folder of SavedModel, ONNX and LiteRT files, with its card.
 
@@ -53,6 +63,7 @@ def write_artifact(
         recipe: what the model was trained by.
         figures: what `kerasgen.metrics.evaluate` gave.
         examples: test images for the card's pictures, in [0, 1].
+        labels: the names of the classes.
     Raises:
         RunError: if a runtime answers something else than Keras; nothing is written.
     """
@@ -65,7 +76,8 @@ def write_artifact(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
         folder = Path(scratch) / "artifact"
         folder.mkdir()
-        unsupported = _write_formats(model, folder, formats, recipe)
+        unsupported = _write_formats(model, folder, formats, recipe, labels)
+        operations.check(folder)
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
             _write_json(folder / "tokenizer.json", model.codec.values())
@@ -73,7 +85,10 @@ def write_artifact(
         wrong = failures(rows)
         if wrong:
             raise RunError(f"export failed: {'; '.join(wrong)}")
-        _write_json(folder / "parity.json", {"rows": rows, "unsupported": unsupported})
+        exact = [row for row in rows if row["runtime"] in runtimes.RUNTIMES]
+        variants = _usable(folder, rows)
+        compared = {"rows": exact, "variants": variants, "unsupported": unsupported}
+        _write_json(folder / "parity.json", compared)
         seed = recipe.train.seed if recipe else 0
         # Figures keep the seed and the versions that they were measured with.
         nothing = {"figures": {}, "seed": seed, "versions": manifest.versions()}
@@ -86,6 +101,7 @@ def write_artifact(
         described = {k: s.describe() for k, s in model.signatures().items()}
         about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}
         about["parameters"] = model.count_params()
+        about["labels"] = list(labels)
         manifest.write(folder, about | {"versions": manifest.versions()})
         folder.chmod(0o755)
         if path.exists():
@@ -93,12 +109,20 @@ def write_artifact(
         shutil.move(folder, path)
 
 
-def _write_formats(model, folder, formats, recipe) -> list[dict]:
+def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     """-> what can't be exported: {"signature", "runtime", "reason"}."""
     reasons = {}
+    name = recipe.name if recipe else model.name
     savedmodel.write(model, folder / "1")  # LiteRT files are made from it
+    served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
+    requests = {key: example(s, 1) for key, s in served.items()}
+    serving.write_warmup(folder / "1", name, requests)
     if "onnx" in formats:
-        about = {"name": recipe.name if recipe else model.name, "seed_rule": SEED_RULE}
+        about = {"name": name, "seed_rule": SEED_RULE}
+        if recipe:
+            about |= {"description": recipe.description, "data": str(recipe.data)}
+        if labels:
+            about["labels"] = json.dumps(labels, ensure_ascii=False)
         reasons["onnx"] = onnx.write(model, folder / "onnx", about)
     if "litert" in formats:
         target = folder / "litert"
@@ -118,9 +142,19 @@ def _write_formats(model, folder, formats, recipe) -> list[dict]:
     ]
 
 
+def _usable(folder, rows) -> list[dict]:
+    """The rows of variants that answer; files of others are removed."""
+    variants = [row for row in rows if row["runtime"] in runtimes.VARIANTS]
+    of = {(row["runtime"], row["signature"]) for row in variants if not row["ok"]}
+    for runtime, signature in of:
+        runtimes.path(runtime, folder, signature).unlink()
+    return [row for row in variants if (row["runtime"], row["signature"]) not in of]
+
+
 def _write_savedmodel(model, path):
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
         savedmodel.write(model, Path(scratch) / "1")
+        operations.check(Path(scratch))
         if path.exists():
             raise InputError(f"{path} exists already: remove it or give another path")
         shutil.move(Path(scratch) / "1", path)

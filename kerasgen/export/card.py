@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from kerasgen.export import serving
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
@@ -18,7 +19,7 @@ def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
         if path.exists()
     ]
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
-    parts += [_signatures(model), _use(model, folder)]
+    parts += [_signatures(model), _use(model, folder, name)]
     others = sorted(p for p in folder.glob("*.png") if p.stem != "samples")
     parts += [f"## {p.stem.capitalize()}\n\n![{p.stem}]({p.name})" for p in others]
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -46,13 +47,15 @@ def _facts(model, folder, recipe) -> str:
     lines += [f"- {fact}" for fact in model.facts()]
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     runtimes = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
-    # With weights of 8 bits others are near: how near is for `evaluate` to say.
-    exact = [row for row in parity["rows"] if row["runtime"] != "onnx-int8"]
-    worst = max((row["max_abs_difference"] for row in exact), default=0.0)
+    worst = max((row["max_abs_difference"] for row in parity["rows"]), default=0.0)
     lines.append(
         f"- Verified: {len(parity['rows'])} comparisons with Keras in "
         f"{', '.join(runtimes)}; largest difference {worst:.1e}"
     )
+    small = parity["variants"]
+    if small:
+        loss = max(row["max_abs_difference"] for row in small)
+        lines.append(f"- Weights of 8 bits (`*.int8.*`): answers differ by {loss:.1e}")
     lines += [
         f"- Not exported: `{row['signature']}` to {row['runtime']}: {row['reason']}"
         for row in parity["unsupported"]
@@ -101,31 +104,28 @@ def _signatures(model) -> str:
     return "\n".join(rows)
 
 
-def _use(model, folder) -> str:
+def _use(model, folder, served) -> str:
     def first(format):
-        """The first signature of a format, and values of its inputs."""
-        served = {k: s for k, s in model.signatures().items() if s.serves(format)}
-        name, signature = next(iter(served.items()))
-        values = dict.fromkeys(signature.inputs, "…")
-        values |= {"seed": "[1, 2]"} if "seed" in values else {}
-        values |= {"text": '["…"]'} if "text" in values else {}
-        return name, signature, values.items()
+        """The first signature of a format, and NumPy code of its inputs."""
+        serving_it = {k: s for k, s in model.signatures().items() if s.serves(format)}
+        name, signature = next(iter(serving_it.items()))
+        inputs = signature.inputs.items()
+        return name, {k: serving.python_value(k, entry) for k, entry in inputs}
 
     blocks = ["## Use"]
     if (folder / "1").exists():
-        name, _, values = first("savedmodel")
-        tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in values)
-        blocks.append(
-            "TensorFlow, without kerasgen or Keras; TF Serving takes this folder as a "
-            "model's base path:\n\n```python\nimport tensorflow as tf\n\n"
+        name, values = first("savedmodel")
+        tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in values.items())
+        blocks += [
+            "TensorFlow, without kerasgen or Keras:\n\n```python\n"
+            "import numpy as np\nimport tensorflow as tf\n\n"
             f'model = tf.saved_model.load("1")\n'
-            f'outputs = model.signatures["{name}"]({tensors})\n```'
-        )
-    name, signature, values = first("onnx")
+            f'outputs = model.signatures["{name}"]({tensors})\n```',
+            _serving(model, served),
+        ]
+    name, values = first("onnx")
     if (folder / "onnx" / f"{name}.onnx").exists():
-        arrays = ", ".join(
-            f'"{k}": np.array({v}, "{signature.inputs[k].dtype}")' for k, v in values
-        )
+        arrays = ", ".join(f'"{k}": {v}' for k, v in values.items())
         blocks.append(
             "ONNX Runtime (keep `onnx/shared.weights`, where there is one, beside the "
             "files):\n\n```python\nimport numpy as np\nimport onnxruntime\n\n"
@@ -133,3 +133,20 @@ def _use(model, folder) -> str:
             f"outputs = session.run(None, {{{arrays}}})\n```"
         )
     return "\n\n".join(blocks)
+
+
+def _serving(model, served) -> str:
+    """How TF Serving takes this folder as a model's base path, and is asked."""
+    signatures = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
+    asked = [serving.curl(served, k, s.inputs) for k, s in signatures.items()]
+    name, signature = next(iter(signatures.items()))
+    start = (
+        f'docker run -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{served}" \\\n'
+        f"  -e MODEL_NAME={served} tensorflow/serving"
+    )
+    shell = "\n".join([start, *(line for line in asked if line)])
+    program = serving.grpc_program(served, name, signature)
+    return (
+        f"TF Serving, asked by HTTP:\n\n```\n{shell}\n```\n\nand by gRPC (`pip install "
+        f"tensorflow-serving-api`):\n\n```python\n{program}\n```"
+    )

@@ -38,7 +38,8 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param.startswith("unk__"):
                 size.Clear()
-    for key, text in metadata.items():
+    about = {"opset": str(OPSET), "ir_version": str(proto.ir_version)}
+    for key, text in (metadata | about).items():
         proto.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(proto, full_check=True)
     return proto
@@ -56,7 +57,7 @@ def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str
             unsupported[name] = " ".join(str(error).split())[:300]
     folder.mkdir()
     for name, proto in protos.items():
-        if model.signatures()[name].int8 is not None:
+        if model.signatures()[name].int8:
             onnx.save(in_8_bits(proto), folder / f"{name}.int8.onnx")
     share_weights(protos.values(), folder)
     for name, proto in protos.items():

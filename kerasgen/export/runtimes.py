@@ -5,6 +5,7 @@ so that what answers is the exported file alone.
 """
 
 import ctypes
+import functools
 import importlib.util
 import json
 import math
@@ -23,6 +24,8 @@ def path(runtime: str, artifact: Path, signature: str) -> Path:
         return artifact / "onnx" / f"{signature}.int8.onnx"
     if runtime == "litert":
         return artifact / "litert" / f"{signature}.tflite"
+    if runtime == "litert-int8":
+        return artifact / "litert" / f"{signature}.int8.tflite"
     return artifact / "1"
 
 
@@ -56,16 +59,11 @@ def onnx(artifact: Path, signature: str, runtime: str = "onnx") -> Callable:
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def onnx_int8(artifact: Path, signature: str) -> Callable:
-    """ONNX Runtime, with weights of 8 bits."""
-    return onnx(artifact, signature, "onnx-int8")
-
-
-def litert(artifact: Path, signature: str) -> Callable:
+def litert(artifact: Path, signature: str, runtime: str = "litert") -> Callable:
     """The LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path("litert", artifact, signature)))
+    interpreter = Interpreter(model_path=str(path(runtime, artifact, signature)))
     runner = interpreter.get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 
@@ -84,8 +82,12 @@ RUNTIMES = {
     "savedmodel": savedmodel,
     "tensorflow_c": tensorflow_c,
     "onnx": onnx,
-    "onnx-int8": onnx_int8,
     "litert": litert,
+}
+# Smaller files, which answer a little different.
+VARIANTS = {
+    "onnx-int8": functools.partial(onnx, runtime="onnx-int8"),
+    "litert-int8": functools.partial(litert, runtime="litert-int8"),
 }
 
 
@@ -95,7 +97,7 @@ def server(runtime: str, artifact: Path) -> Callable:
 
     def serve(signature: str, **inputs) -> dict:
         if signature not in opened:
-            opened[signature] = RUNTIMES[runtime](artifact, signature)
+            opened[signature] = (RUNTIMES | VARIANTS)[runtime](artifact, signature)
         return opened[signature](inputs)
 
     return serve
@@ -239,7 +241,8 @@ def main(request: str) -> None:
     for call in job["calls"]:
         name = call["signature"]
         if name not in opened:
-            opened[name] = RUNTIMES[job["runtime"]](Path(job["artifact"]), name)
+            load = (RUNTIMES | VARIANTS)[job["runtime"]]
+            opened[name] = load(Path(job["artifact"]), name)
         with np.load(call["inputs"], allow_pickle=False) as file:
             inputs = {key: file[key] for key in file.files}
         outputs = opened[name](inputs)

@@ -226,7 +226,7 @@ class TextClassifier(Model):
                 {"token_ids": ids},
                 outputs,
                 examples=self._rows,
-                int8=0.1,
+                int8=True,
             ),
         }
 

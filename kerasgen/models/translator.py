@@ -226,7 +226,7 @@ class Translator(Model):
                 {"token_ids": ids},
                 ["output_ids"],
                 examples=self._sources,
-                int8=float(size),  # what other tokens cost is measured by `evaluate`
+                int8=True,
             ),
             "encode_source": self.signature(
                 encode_source,

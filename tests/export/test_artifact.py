@@ -23,10 +23,11 @@ def test_the_files_of_an_artifact(digits_artifact):
     assert names >= {"metrics.json", "parity.json", "samples.png", "manifest.json"}
     signatures = ["decode", "encode", "generate", "reconstruct", "score"]
     for folder, suffix in (("onnx", "onnx"), ("litert", "tflite")):
-        found = sorted(
-            path.stem for path in (digits_artifact / folder).glob(f"*.{suffix}")
-        )
-        assert found == signatures
+        found = {
+            path.name.split(".")[0]
+            for path in (digits_artifact / folder).glob(f"*.{suffix}")
+        }
+        assert sorted(found) == signatures
     figures = json.loads((digits_artifact / "metrics.json").read_text())["figures"]
     assert {"elbo", "nll", "nll_k500", "reconstruction_error"} <= set(figures)
     for figure in figures.values():
@@ -38,7 +39,7 @@ def test_the_files_of_an_artifact(digits_artifact):
 def test_verify_passes(digits_artifact):
     rows = kerasgen.verify(digits_artifact)
     assert {row["batch"] for row in rows} == {1, 3}
-    assert {row["runtime"] for row in rows} == set(runtimes.RUNTIMES)
+    assert {row["runtime"] for row in rows} == {*runtimes.RUNTIMES, "litert-int8"}
     assert main(["verify", str(digits_artifact), "--quiet"]) == 0
 
 
@@ -159,8 +160,8 @@ def test_onnx_axes_and_metadata(digits_artifact):
         assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert metadata["signature"] == "score" and "2654435761" in metadata["seed_rule"]
-    domains = {node.domain for node in proto.graph.node}
-    assert domains <= {"", "ai.onnx"}
+    assert metadata["opset"] == "18" and metadata["ir_version"] == str(proto.ir_version)
+    assert metadata["description"] and json.loads(metadata["labels"])[7] == "7"
 
 
 def test_weights_are_stored_once(digits_artifact):
@@ -169,3 +170,18 @@ def test_weights_are_stored_once(digits_artifact):
     shared = sizes.pop("shared.weights")
     assert shared > 10 * max(sizes.values())
     assert not any(Path(path).is_symlink() for path in folder.iterdir())
+
+
+def test_eight_bit_files_are_smaller_and_measured(digits_artifact, tmp_path):
+    rows = json.loads((digits_artifact / "parity.json").read_text())["variants"]
+    assert {row["runtime"] for row in rows} == {"litert-int8"}
+    assert len({row["signature"] for row in rows}) == 5
+    for row in rows:
+        assert row["max_abs_difference"] > 0 and row["ok"]
+        file = runtimes.path("litert-int8", digits_artifact, row["signature"])
+        assert (
+            file.stat().st_size
+            < 0.6 * file.with_name(f"{row['signature']}.tflite").stat().st_size
+        )
+    images = {row["max_abs_difference"] for row in rows if row["signature"] == "decode"}
+    assert max(images) < 0.2

@@ -1,0 +1,303 @@
+"""Build the gallery: a static site of all artifacts, in which the visitor generates.
+
+    python tools/gallery.py [--zoo DIR] [--out DIR] [--budget MB]
+
+The site (default: build/gallery) is files only; any web server can hold it. ONNX
+Runtime's WebAssembly build is fetched by npm once and becomes part of it.
+"""
+
+import argparse
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import onnx
+import yaml
+from markdown_it import MarkdownIt
+from readme import headline
+
+from kerasgen.errors import InputError
+from kerasgen.export import loops, manifest
+from kerasgen.export.onnx import share_weights
+
+SITE = Path(__file__).parent / "site"
+RUNTIME = "onnxruntime-web@1.30.0"
+RUNTIME_FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+)
+
+
+def vendored(cache: Path) -> Path:
+    """The folder of the web runtime's files, fetched by npm if they aren't there."""
+    folder = cache / RUNTIME.replace("@", "-")
+    if all((folder / name).exists() for name in RUNTIME_FILES):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = ["npm", "pack", RUNTIME, "--silent", "--pack-destination", scratch]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise InputError(f"npm can't fetch {RUNTIME}: {error}") from error
+        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+            for name in RUNTIME_FILES:
+                member = archive.extractfile(f"package/dist/{name}")
+                (folder / name).write_bytes(member.read())
+    return folder
+
+
+def panels(signatures: dict) -> dict[str, str]:
+    """What a visitor can do with a model, by its signatures: panel -> signature."""
+    found = {}
+    for name, signature in signatures.items():
+        needs = {k for k, v in signature["inputs"].items() if "default" not in v}
+        outputs = signature["outputs"]
+        if signature.get("only") not in (None, "onnx"):
+            continue
+        if needs == {"seed"} and outputs == ["images"]:
+            found.setdefault("images", name)
+        elif needs == {"latents"} and outputs == ["images"]:
+            found.setdefault("latents", name)
+        elif needs == {"images"} and outputs[0] in ("mean", "latents"):
+            found.setdefault("encoder", name)
+        elif needs == {"token_ids", "seed"} and outputs == ["output_ids"]:
+            found.setdefault("text", name)
+        elif needs == {"token_ids"} and outputs == ["output_ids"]:
+            found.setdefault("translation", name)
+    if "latents" not in found:
+        found.pop("encoder", None)
+    return found
+
+
+def copy_onnx(source: Path, names, folder: Path) -> list[str]:
+    """Copy ONNX files with the weights that they need; -> those with shared ones."""
+    folder.mkdir()
+    protos = {name: onnx.load(source / f"{name}.onnx") for name in names}
+    share_weights(protos.values(), folder)
+    for name, proto in protos.items():
+        onnx.save(proto, folder / f"{name}.onnx")
+    return [
+        name
+        for name, proto in protos.items()
+        for graph in loops.with_subgraphs(proto.graph)
+        if any(tensor.external_data for tensor in graph.initializer)
+    ]
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+# What a page shows.
+
+
+def bars(rows: list[tuple[str, str, float, str]]) -> str:
+    """A plot: (name, text, share of the full width, class) a row."""
+    lines = []
+    for i, (name, text, share, kind) in enumerate(rows):
+        y = 34 * i
+        lines += [
+            f'<text x="0" y="{y + 19}">{html.escape(name)}</text>',
+            f'<rect class="track" x="140" y="{y + 4}" width="190" height="20" rx="5"/>',
+            f'<rect class="{kind}" x="140" y="{y + 4}" width="{190 * share:.1f}" '
+            'height="20" rx="5"/>',
+            f'<text class="soft" x="342" y="{y + 19}">{html.escape(text)}</text>',
+        ]
+    height = 34 * len(rows)
+    return f'<svg viewBox="0 0 420 {height}" role="img">{"".join(lines)}</svg>'
+
+
+def plots(figures: dict, paper: dict) -> str:
+    """Fractions on one scale; figures that a paper has, beside the paper's."""
+    parts = []
+    for name, about in paper.items():
+        value = re.match(r"-?\d+(\.\d+)?", str(about))
+        if name in figures and value:
+            pair = [figures[name]["value"], float(value[0])]
+            largest = max(map(abs, pair)) or 1.0
+            parts.append(
+                bars(
+                    [
+                        (name, f"{pair[0]:.4g}", abs(pair[0]) / largest, "ours"),
+                        ("paper", value[0], abs(pair[1]) / largest, "theirs"),
+                    ]
+                )
+                + f"<p><small>{html.escape(str(about))}</small></p>"
+            )
+    fractions = [
+        (name.replace("_", " "), f"{f['value']:.3f}", f["value"], "ours")
+        for name, f in figures.items()
+        if f["unit"] == "fraction"
+    ]
+    parts += [bars(fractions)] if fractions else []
+    if not parts:
+        return ""
+    return f'<section class="figures"><h2>At a glance</h2>{"".join(parts)}</section>'
+
+
+def page(title: str, body: str, root: str, data: dict | None = None) -> str:
+    script = ""
+    if data is not None:
+        text = json.dumps(data).replace("<", "\\u003c")  # no tag ends within a script
+        script = (
+            f'<script type="application/json" id="model">{text}</script>\n'
+            f'<script type="module" src="{root}site.js"></script>\n'
+        )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n"
+        f'<link rel="icon" href="data:,">\n'
+        f'<link rel="stylesheet" href="{root}style.css">\n</head>\n<body>\n'
+        f"{body}\n<footer>Made by kerasgen. Nothing leaves this page: models run in "
+        f"your browser.</footer>\n{script}</body>\n</html>\n"
+    )
+
+
+def card(folder: Path) -> str:
+    """The artifact's card, as HTML; tables may be wider than a phone."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    text = markdown.render((folder / "README.md").read_text(encoding="utf-8"))
+    text = text.replace("<table>", '<div class="scroll"><table>')
+    return text.replace("</table>", "</table></div>")
+
+
+class Entry:
+    """An artifact, as the gallery shows it."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.name = folder, folder.name
+        self.manifest = manifest.read(folder)
+        recipe = folder / "recipe.yaml"
+        values = yaml.safe_load(recipe.read_text("utf-8")) if recipe.exists() else {}
+        self.description = values.get("description", "")
+        self.paper = values.get("paper", {})
+        self.family = values.get("family", "model").replace("_", " ")
+        metrics = (folder / "metrics.json").read_text(encoding="utf-8")
+        self.figures = json.loads(metrics)["figures"]
+
+    def chips(self) -> str:
+        texts = [self.family, f"{self.manifest['parameters']:,} parameters"]
+        name = headline(self.figures)
+        if name:
+            figure = self.figures[name]
+            text = f"{name.replace('_', ' ')} <b>{figure['value']:.4g}</b>"
+            texts.append(f"{text} {html.escape(figure['unit'])}")
+        return '<ul class="chips">' + "".join(f"<li>{t}</li>" for t in texts) + "</ul>"
+
+    def preview(self) -> str:
+        if (self.folder / "samples.png").exists():
+            return f'<img src="{self.name}/samples.png" alt="samples" loading="lazy">'
+        if (self.folder / "samples.txt").exists():
+            text = (self.folder / "samples.txt").read_text(encoding="utf-8")[:600]
+            return f"<pre>{html.escape(text)}</pre>"
+        return "<pre></pre>"
+
+    def link(self) -> str:
+        return (
+            f'<a href="{self.name}/">{self.preview()}<div><h2>{self.name}</h2>'
+            f"<p>{html.escape(self.description)}.</p>{self.chips()}</div></a>"
+        )
+
+    def write(self, out: Path, budget: int) -> None:
+        """Write the page; with generation, if its files have a place in `budget`."""
+        target = out / self.name
+        target.mkdir()
+        for pattern in ("*.png", "samples.txt", "recipe.yaml"):
+            for path in self.folder.glob(pattern):
+                shutil.copy(path, target)
+        signatures = self.manifest["signatures"]
+        files = {path.stem for path in (self.folder / "onnx").glob("*.onnx")}
+        served = {k: s for k, s in signatures.items() if k in files}
+        chosen = panels(served)
+        tokenizer = self.folder / "tokenizer.json"
+        data, note = None, ""
+        if chosen:
+            shared = copy_onnx(self.folder / "onnx", chosen.values(), target / "onnx")
+            if size(target) > budget:
+                shutil.rmtree(target / "onnx")
+                note = "<section>This model is too large to run in a page.</section>"
+            else:
+                data = {
+                    "name": self.name,
+                    "panels": chosen,
+                    "shared": shared,
+                    "signatures": {k: signatures[k] for k in chosen.values()},
+                    "labels": self.manifest.get("labels", []),
+                    "prompt": "",
+                    "tokenizer": json.loads(tokenizer.read_text("utf-8"))
+                    if tokenizer.exists()
+                    else None,
+                }
+        body = (
+            '<header><a href="../">All models</a></header>\n<main>\n'
+            f"<h1>{self.name}</h1>\n"
+            f'<p class="lead">{html.escape(self.description)}.</p>\n'
+            f'{self.chips()}\n<div id="panels">{note}</div>\n'
+            f"{plots(self.figures, self.paper)}\n"
+            f'<section class="card">{card(self.folder)}</section>\n</main>'
+        )
+        text = page(f"{self.name} · kerasgen", body, "../", data)
+        (target / "index.html").write_text(text, encoding="utf-8")
+
+
+def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) -> int:
+    """Write the site; -> its size in bytes.
+
+    Raises:
+        InputError: if there is no artifact, or npm can't fetch the runtime.
+    """
+    folders = sorted(path.parent for path in zoo.glob(f"*/{manifest.NAME}"))
+    if not folders:
+        raise InputError(
+            f"there are no artifacts in {zoo}: run `kerasgen export` first"
+        )
+    runtime = vendored(cache)
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "ort").mkdir(parents=True)
+    for name in RUNTIME_FILES:
+        shutil.copy(runtime / name, out / "ort")
+    for path in SITE.iterdir():
+        shutil.copy(path, out)
+    entries = [Entry(folder) for folder in folders]
+    links = "\n".join(entry.link() for entry in entries)
+    body = (
+        "<header>kerasgen</header>\n<main>\n"
+        "<h1>Models that generate, in this page</h1>\n"
+        '<p class="lead">Each was trained with Keras and verified to give the same '
+        "answers in every runtime. Open one: your browser draws the samples.</p>\n"
+        f'<div class="zoo">{links}</div>\n</main>'
+    )
+    (out / "index.html").write_text(page("kerasgen", body, ""), encoding="utf-8")
+    for entry in sorted(entries, key=lambda entry: size(entry.folder / "onnx")):
+        entry.write(out, budget - size(out))
+    return size(out)
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description="Build the gallery of all artifacts.")
+    parser.add_argument("--zoo", type=Path, default=Path("saved_models"))
+    parser.add_argument("--out", type=Path, default=Path("build/gallery"))
+    parser.add_argument("--budget", type=float, default=60.0, help="megabytes")
+    options = parser.parse_args(arguments)
+    try:
+        total = build(options.zoo, options.out, int(options.budget * 1e6))
+    except InputError as error:
+        print(f"gallery: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{options.out}: {total / 1e6:.1f} MB; python -m http.server -d {options.out}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+// The visitor generates: ONNX Runtime runs the artifacts' own files, here in the page.
+import * as ort from "./ort/ort.wasm.min.mjs";
+import { tokenizer } from "./tokenizers.js";
+
+ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+ort.env.wasm.numThreads = 1; // more would need headers that static hosts don't send
+
+const model = JSON.parse(document.getElementById("model").textContent);
+const CELLS = 16; // images drawn at once
+const SLIDERS = 16;
+
+/** Row i of generate(n, seed) has the seed (seed * 2654435761 + i) mod 2^32, as int32. */
+export function rowSeeds(seed, n) {
+  const first = BigInt(seed) * 2654435761n;
+  return Int32Array.from({ length: n }, (_, i) =>
+    Number(BigInt.asIntN(32, first + BigInt(i))));
+}
+
+const sessions = {};
+function session(name) {
+  sessions[name] ??= ort.InferenceSession.create(`onnx/${name}.onnx`, {
+    executionProviders: ["wasm"],
+    ...(model.shared.includes(name) && {
+      externalData: [{ path: "shared.weights", data: "onnx/shared.weights" }],
+    }),
+  });
+  return sessions[name];
+}
+
+/** Computes a signature; `rows` holds flat arrays, what it lacks has its default. */
+async function run(name, rows, n) {
+  const feeds = {};
+  for (const [key, entry] of Object.entries(model.signatures[name].inputs)) {
+    const data = rows[key] ?? new Array(n).fill(entry.default);
+    const kind = entry.dtype === "int32" ? Int32Array : Float32Array;
+    let rest = data.length / n;
+    const shape = entry.shape.slice(1).map((size) => size ?? rest);
+    feeds[key] = new ort.Tensor(entry.dtype, kind.from(data), [n, ...shape]);
+  }
+  return (await session(name)).run(feeds);
+}
+
+function element(tag, attributes = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), attributes);
+  node.append(...children);
+  return node;
+}
+
+function field(title, input) {
+  return element("label", {}, title, input);
+}
+
+/** Paints image `i` of a tensor (batch, height, width, channels) in [0, 1]. */
+function paint(canvas, images, i) {
+  const [, height, width, channels] = images.dims;
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  const start = i * height * width * channels;
+  for (let p = 0; p < height * width; p++) {
+    for (let c = 0; c < 3; c++) {
+      const value = images.data[start + p * channels + (channels === 1 ? 0 : c)];
+      pixels.data[4 * p + c] = Math.round(255 * value);
+    }
+    pixels.data[4 * p + 3] = 255;
+  }
+  context.putImageData(pixels, 0, 0);
+}
+
+/** A panel: title, controls, a place for results, a line that says how it went. */
+function panel(id, title, go) {
+  const controls = element("div", { className: "controls" });
+  const status = element("p", { className: "status", ariaLive: "polite" });
+  const node = element("section", { id }, element("h2", {}, title), controls);
+  document.getElementById("panels").append(node);
+  const button = element("button", { className: "go" }, go);
+  let again = null; // the last request that came while one was computed
+  let busy = false;
+
+  async function work(job) {
+    if (busy) { again = job; return; }
+    busy = button.disabled = true;
+    status.className = "status";
+    status.textContent = Object.keys(sessions).length ? "Computing…" : "Loading the model…";
+    await new Promise((done) => setTimeout(done)); // let the page say so
+    try {
+      status.textContent = await job();
+      node.dataset.done = Number(node.dataset.done ?? 0) + 1;
+    } catch (error) {
+      status.className = "status error";
+      status.textContent = error.message;
+      console.error(error);
+    }
+    busy = button.disabled = false;
+    if (again) { const next = again; again = null; await work(next); }
+  }
+  return { node, controls, button, status, work };
+}
+
+/** Inputs that have defaults, as controls; -> a function that gives their values. */
+function options(name, controls, skipped) {
+  const inputs = {};
+  for (const [key, entry] of Object.entries(model.signatures[name].inputs)) {
+    if (skipped.includes(key)) continue;
+    if (key === "label") {
+      const names = model.labels.length ? model.labels
+        : Array.from({ length: entry.range[1] }, (_, i) => String(i));
+      inputs[key] = element("select", {}, element("option", { value: -1 }, "any"),
+        ...names.map((label, i) => element("option", { value: i }, label)));
+    } else {
+      const step = entry.dtype === "int32" ? 1 : 0.05;
+      inputs[key] = element("input", { type: "number", step, value: entry.default });
+    }
+    inputs[key].name = key;
+    controls.append(field(key.replaceAll("_", " "), inputs[key]));
+  }
+  return (n) => Object.fromEntries(Object.entries(inputs).map(
+    ([key, input]) => [key, new Array(n).fill(Number(input.value))]));
+}
+
+function seedField(value = 7) {
+  return element("input", { type: "number", name: "seed", value, min: 0, step: 1 });
+}
+
+function milliseconds(time) {
+  return time < 10 ? time.toFixed(1) : Math.round(time);
+}
+
+function imagesPanel(name) {
+  const { node, controls, button, status, work } = panel("images", "Draw from a seed", "Draw");
+  const seed = seedField();
+  const dice = element("button", { type: "button", title: "Another seed" }, "Another seed");
+  controls.append(field("seed", seed));
+  const values = options(name, controls, ["seed"]);
+  controls.append(button, dice);
+  const cells = Array.from({ length: CELLS }, () => element("canvas"));
+  node.append(element("div", { className: "grid" }, ...cells), status);
+
+  const draw = () => work(async () => {
+    const seeds = rowSeeds(Math.trunc(Number(seed.value)), CELLS);
+    await session(name);
+    const start = performance.now();
+    // One after another: rows don't depend on each other, and the page stays alive.
+    let size = 1;
+    for (let i = 0; i < CELLS; i += size) {
+      if (i) size = Math.min(fits, CELLS - i);
+      const before = performance.now();
+      const rows = { seed: seeds.slice(i, i + size), ...values(size) };
+      const { images } = await run(name, rows, size);
+      for (let j = 0; j < size; j++) paint(cells[i + j], images, j);
+      if (!i) fits = performance.now() - before < 40 ? CELLS : 1;
+      if (fits === 1) {
+        status.textContent = `${i + 1} of ${CELLS}…`;
+        await new Promise((done) => setTimeout(done));
+      }
+    }
+    const time = performance.now() - start;
+    node.dataset.milliseconds = time;
+    return `${CELLS} images in ${milliseconds(time)} ms, computed in this page. ` +
+      "The same seed gives the same images in every runtime.";
+  });
+  let fits = 1;
+  button.onclick = draw;
+  seed.onchange = draw;
+  controls.addEventListener("change", (event) => event.target !== seed && draw());
+  dice.onclick = () => { seed.value = Math.floor(Math.random() * 65536); draw(); };
+  return draw;
+}
+
+function latentsPanel(name, encoder, generator) {
+  const { node, controls, button, status, work } =
+    panel("latents", "Move through the latent space", "Start from the seed");
+  const size = model.signatures[name].inputs.latents.shape[1];
+  const count = Math.min(size, SLIDERS);
+  const canvas = element("canvas");
+  let latents = new Float32Array(size);
+  const sliders = Array.from({ length: count }, (_, i) => {
+    const slider = element("input", { type: "range", min: -4, max: 4, step: 0.05, value: 0 });
+    slider.oninput = () => { latents[i] = Number(slider.value); decode(); };
+    return slider;
+  });
+  const seed = seedField();
+  if (encoder && generator) {
+    controls.append(field("image of seed", seed));
+    button.onclick = seed.onchange = () => work(start);
+  } else {
+    button.textContent = "Back to zero";
+    button.onclick = () => work(async () => { latents.fill(0); return show(); });
+  }
+  const values = options(name, controls, ["latents"]);
+  controls.addEventListener("change", (event) => event.target !== seed && decode());
+  controls.append(button);
+  const fields = sliders.map((slider, i) => field(`dimension ${i + 1}`, slider));
+  node.append(element("div", { className: "latents" }, canvas,
+    element("div", { className: "sliders" }, ...fields)), status);
+
+  /** The latents of a drawn image, encoded. */
+  async function start() {
+    const { images } = await run(generator, { seed: rowSeeds(Number(seed.value), 1) }, 1);
+    const outputs = await run(encoder, { images: images.data }, 1);
+    latents = Float32Array.from((outputs.mean ?? outputs.latents).data);
+    return show();
+  }
+
+  async function show() {
+    sliders.forEach((slider, i) => { slider.value = latents[i]; });
+    const begin = performance.now();
+    const { images } = await run(name, { latents, ...values(1) }, 1);
+    const time = performance.now() - begin;
+    paint(canvas, images, 0);
+    return `Decoded in ${milliseconds(time)} ms.` +
+      (count < size ? ` The first ${count} of ${size} dimensions.` : "");
+  }
+  const decode = () => work(show);
+  return () => work(encoder && generator ? start : show);
+}
+
+function textPanel(name, title, go) {
+  const { node, controls, button, status, work } = panel("text", title, go);
+  const sampled = "seed" in model.signatures[name].inputs;
+  const codec = tokenizer(model.tokenizer);
+  const prompt = element("textarea", { name: "prompt", value: model.prompt });
+  const wide = field(sampled ? "begin with" : "text", prompt);
+  wide.className = "wide";
+  controls.append(wide);
+  const seed = seedField();
+  if (sampled) controls.append(field("seed", seed));
+  const values = options(name, controls, ["token_ids", "seed"]);
+  controls.append(button);
+  const answer = element("pre", { className: "answer" });
+  node.append(answer, status);
+
+  const complete = () => work(async () => {
+    const ids = codec.encode(prompt.value);
+    if (ids.length > codec.context) {
+      throw new Error(`The text has ${ids.length} tokens, the model's context ${codec.context}.`);
+    }
+    await session(name);
+    const begin = performance.now();
+    const rows = { token_ids: ids, ...values(1) };
+    if (sampled) rows.seed = rowSeeds(Math.trunc(Number(seed.value)), 1);
+    const { output_ids: output } = await run(name, rows, 1);
+    const time = performance.now() - begin;
+    node.dataset.milliseconds = time;
+    const text = codec.decode(Array.from(output.data));
+    const known = sampled && text.startsWith(prompt.value) ? prompt.value : "";
+    answer.replaceChildren(element("i", {}, known), text.slice(known.length));
+    node.dataset.text = text;
+    const made = output.data.length - (sampled ? ids.length : 0);
+    return `${made} tokens in ${milliseconds(time)} ms, computed in this page.`;
+  });
+  button.onclick = complete;
+  return complete;
+}
+
+const { images, latents, encoder, text, translation } = model.panels;
+const first = [
+  images && imagesPanel(images),
+  latents && latentsPanel(latents, encoder, images),
+  text && textPanel(text, "Continue a text", "Write"),
+  translation && textPanel(translation, "Translate", "Translate"),
+].filter(Boolean);
+for (const start of first) await start();
