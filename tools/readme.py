@@ -14,6 +14,7 @@ import yaml
 
 README = Path("README.md")
 RUNTIMES = Path("saved_models/runtimes.json")
+SIZES = "MB: SavedModel · ONNX · LiteRT"
 # The figure that a row shows: the first of these that the model has.
 HEADLINES = ("nll", "nll_k500", "fcd", "fid", "accuracy", "reconstruction_error")
 
@@ -51,10 +52,7 @@ def megabytes(folder: Path) -> str:
 
 def zoo() -> str:
     """All trained models."""
-    head = (
-        "| samples | model | figure (test) | paper | parameters | MB: SavedModel · ONNX · "
-        "LiteRT |"
-    )
+    head = "| samples | model | figure (test) | paper | parameters | " + SIZES + " |"
     folders = sorted(
         path.parent for path in Path("saved_models").glob("*/manifest.json")
     )
