@@ -15,6 +15,7 @@ import yaml
 README = Path("README.md")
 BACKENDS = Path("tools/results/backends.json")
 RUNTIMES = Path("tools/results/runtimes.json")
+SIZES = "MB: SavedModel · ONNX · LiteRT"
 # The figure that a row shows: the first of these that the model has.
 HEADLINES = (
     "nll",
@@ -62,10 +63,7 @@ def megabytes(folder: Path) -> str:
 
 def zoo() -> str:
     """All trained models."""
-    head = (
-        "| samples | model | figure (test) | paper | parameters | "
-        "MB: SavedModel · ONNX · LiteRT |"
-    )
+    head = "| samples | model | figure (test) | paper | parameters | " + SIZES + " |"
     folders = sorted(
         path.parent for path in Path("saved_models").glob("*/manifest.json")
     )

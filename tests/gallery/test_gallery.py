@@ -1,10 +1,12 @@
 """The gallery in a real browser: what its pages draw is what Python draws."""
 
+import contextlib
 import functools
 import http.server
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 import kerasgen
+from kerasgen import tokenizers
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -45,11 +48,10 @@ def gallery():
     return module
 
 
-@pytest.fixture(scope="module")
-def site(gallery, tmp_path_factory):
-    """The gallery of saved_models, on a local web server: its folder and address."""
-    out = tmp_path_factory.mktemp("site") / "gallery"
-    total = gallery.build(ROOT / "saved_models", out, 60_000_000, ROOT / "build/npm")
+@contextlib.contextmanager
+def served(gallery, zoo, out):
+    """The gallery of a zoo, on a local web server: its address."""
+    total = gallery.build(zoo, out, 60_000_000, ROOT / "build/npm")
     assert total < 60_000_000
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -59,8 +61,15 @@ def site(gallery, tmp_path_factory):
     handler = functools.partial(Handler, directory=str(out))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield out, f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(gallery, tmp_path_factory):
+    out = tmp_path_factory.mktemp("site") / "gallery"
+    with served(gallery, ROOT / "saved_models", out) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +122,7 @@ def names(panel):
 
 @pytest.mark.parametrize("name", names({"seed"}))
 def test_pages_draw_what_python_draws(site, page, name):
-    page.goto(f"{site[1]}/{name}/")
+    page.goto(f"{site}/{name}/")
     page.wait_for_selector("#images[data-done]")
     assert page.input_value("#images [name=seed]") == "7"
     drawn = np.array(page.eval_on_selector("#images .grid", PIXELS), "uint8")
@@ -133,7 +142,7 @@ def test_pages_draw_what_python_draws(site, page, name):
 
 @pytest.mark.parametrize("name", names({"latents"}))
 def test_sliders_move_what_is_decoded(site, page, name):
-    page.goto(f"{site[1]}/{name}/")
+    page.goto(f"{site}/{name}/")
     page.wait_for_selector("#latents[data-done]")
     before = page.eval_on_selector("#latents", PIXELS)
     page.eval_on_selector(
@@ -146,9 +155,57 @@ def test_sliders_move_what_is_decoded(site, page, name):
 
 def test_every_model_has_a_page_and_fits_a_phone(site, page):
     page.set_viewport_size({"width": 360, "height": 740})
-    page.goto(site[1])
+    page.goto(site)
     links = page.eval_on_selector_all(".zoo a", "links => links.map(l => l.href)")
     assert len(links) == len(list((ROOT / "saved_models").glob("*/manifest.json")))
-    for link in [site[1], *links]:
+    for link in [site, *links]:
         page.goto(link)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_texts_are_continued_as_in_python(gallery, page, tmp_path):
+    letters = tokenizers.Characters("abcdefgh ")
+    network = {"name": "transformer", "width": 16, "depth": 1, "heads": 2}
+    model = kerasgen.LanguageModel(letters, 32, network, max_new_tokens=20)
+    (tmp_path / "zoo").mkdir()
+    model.export(tmp_path / "zoo" / "gpt_letters", formats=("onnx",))
+    with served(gallery, tmp_path / "zoo", tmp_path / "site") as address:
+        page.goto(f"{address}/gpt_letters/")
+        page.wait_for_selector("#text[data-done='1']")
+        page.fill("#text [name=prompt]", "abba")
+        page.click("#text .go")
+        page.wait_for_selector("#text[data-done='2']")
+        found = page.get_attribute("#text", "data-text")
+    assert found == model.generate(1, seed=7, prompt="abba")[0]
+
+
+TEXTS = ["", "def f(x):\n    return x", "  two  spaces ", "naïve – 漢字 🎉", "the the"]
+
+
+def test_tokenizers_of_the_page_are_those_of_python(tmp_path):
+    corpus = [path.read_text() for path in (ROOT / "kerasgen" / "models").glob("*.py")]
+    kinds = [
+        tokenizers.Bytes(),
+        tokenizers.Characters("".join(TEXTS)),
+        tokenizers.SentencePiece.train([*corpus, *TEXTS], size=600),
+    ]
+    codecs = [
+        tokenizers.Codec(kind, ends, 64) for kind in kinds for ends in (True, False)
+    ]
+    job = {"codecs": [codec.values() for codec in codecs], "texts": TEXTS}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    shutil.copy(ROOT / "tools" / "site" / "tokenizers.js", tmp_path / "tokenizers.mjs")
+    program = """
+        import fs from "node:fs";
+        import { tokenizer } from "./tokenizers.mjs";
+        const { codecs, texts } = JSON.parse(fs.readFileSync("job.json"));
+        console.log(JSON.stringify(codecs.map(tokenizer).map(({ encode, decode }) =>
+            texts.map((text) => [encode(text), decode(encode(text))]))));
+    """
+    command = ["node", "--input-type=module", "--eval", program]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for codec, found in zip(codecs, json.loads(run.stdout), strict=True):
+        for text, (ids, back) in zip(TEXTS, found, strict=True):
+            assert ids == codec.ids([text])[0].tolist()
+            assert back == codec.texts(np.array([ids]))[0] == text

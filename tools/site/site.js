@@ -3,6 +3,7 @@ import * as ort from "./ort/ort.wasm.min.mjs";
 import { tokenizer } from "./tokenizers.js";
 
 ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1; // more would need headers that static hosts don't send
 
 const model = JSON.parse(document.getElementById("model").textContent);
@@ -20,6 +21,7 @@ const sessions = {};
 function session(name) {
   sessions[name] ??= ort.InferenceSession.create(`onnx/${name}.onnx`, {
     executionProviders: ["wasm"],
+    logSeverityLevel: 3, // errors
     ...(model.shared.includes(name) && {
       externalData: [{ path: "shared.weights", data: "onnx/shared.weights" }],
     }),
