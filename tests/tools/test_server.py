@@ -15,12 +15,10 @@ TOOL = str(ROOT / "tools" / "serving.py")
 @pytest.mark.skipif(
     not (ROOT / ".venv-serving").exists(), reason="make test-serving installs Triton"
 )
-def test_every_answer_is_that_of_its_seed(digits_artifact, tmp_path):
+def test_every_answer_is_that_of_its_seed(tmp_path):
     target = tmp_path / "serving.json"
-    command = [sys.executable, TOOL, "--zoo", str(tmp_path / "zoo"), "--seconds", "1"]
-    (tmp_path / "zoo").mkdir()
-    (tmp_path / "zoo" / "vae_digits").symlink_to(digits_artifact)
-    run = subprocess.run([*command, "--json", str(target)], capture_output=True)
+    command = [sys.executable, TOOL, "vae_digits", "--seconds", "1", "--json", target]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     results = json.loads(target.read_text())
     assert set(results) == {"vae_digits-tensorflow_c", "vae_digits-onnx"}
