@@ -9,6 +9,7 @@ from kerasgen import signature as s
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.models.base import Model, Phase
+from kerasgen.models.trainers.base import is_text
 from kerasgen.networks.attention import bias
 from kerasgen.networks.dropout import Dropout
 
@@ -225,7 +226,7 @@ class TextClassifier(Model):
                 lambda token_ids: self.classified(token_ids),
                 {"token_ids": ids},
                 outputs,
-                examples=self._rows,
+                examples=self._ids,
                 int8=True,
             ),
         }
@@ -246,7 +247,8 @@ class TextClassifier(Model):
     def _prepared(self, x, y=None, weight=None):
         """Labels stay beside what they label: Keras looks there for `class_weight`."""
         if hasattr(x, "element_spec"):  # a Dataset
-            x = x.map(lambda x, *rest: (self.preprocess(x), *rest))
+            if is_text(x):
+                x = x.map(lambda x, *rest: (self.preprocess(x), *rest))
             label = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
         else:
             x = super()._prepared(x)[0]
@@ -259,7 +261,7 @@ class TextClassifier(Model):
         """Before the first step: replicas can't do it within one."""
         if not self._compile_metrics.built:
             label = np.zeros((1, *shape), "int32")
-            with self.distribute_strategy.scope():
+            with self._place():
                 classes = np.ones((1, len(self.labels)), "float32")
                 self._compile_metrics.build(label, classes)
 
@@ -274,14 +276,14 @@ class TextClassifier(Model):
 
     # Examples for verification.
 
-    def _rows(self, batch, rng, length):
+    def _ids(self, batch, rng, length):
         ids = rng.integers(2, self.tokenizer.size, (batch, length), dtype="int32")
         lengths = rng.integers(1, length + 1, batch)
         lengths[0] = length
         return {"token_ids": ids * (np.arange(length) < lengths[:, None])}
 
     def _texts(self, batch, rng, length):
-        ids = self._rows(batch, rng, length)["token_ids"]
+        ids = self._ids(batch, rng, length)["token_ids"]
         texts = [text.encode() for text in self.codec.texts(ids)]
         return {"text": np.array(texts, "S")}
 

@@ -134,7 +134,7 @@ class Trainer:
         """As in Keras; `sample_weight` works without `y` too, and lists of strings."""
         if options.get("validation_data") is not None:
             held = options["validation_data"]
-            is_tuple = isinstance(held, (tuple, list)) and not _is_text(held)
+            is_tuple = isinstance(held, (tuple, list)) and not is_text(held)
             x_y_weight = held if is_tuple else (held,)
             options["validation_data"] = self._prepared(*x_y_weight)
             if not is_tuple:  # a dataset, or x alone
@@ -153,7 +153,7 @@ class Trainer:
 
     def _prepared(self, x, y=None, weight=None):
         """Strings go through `preprocess` at once: a compiled step can't take them."""
-        if _is_text(x):
+        if is_text(x):
             return self._read_text(x, y, weight)
         if y is None and weight is not None:
             y = -np.ones(len(x), "int32")  # Keras drops weights that come without
@@ -260,12 +260,12 @@ def _parts(batch, count: int):
         yield tree.map_structure(lambda v: v[part], batch, none_is_leaf=False)  # noqa: B023
 
 
-def _is_text(x) -> bool:
+def is_text(x) -> bool:
     """Whether x is strings: a list, an array, a tensor, or a dataset with some."""
     if isinstance(x, (list, tuple)):
         return bool(x) and isinstance(x[0], (str, bytes))
     if hasattr(x, "element_spec"):
-        return any(_is_text(spec) for spec in tree.flatten(x.element_spec))
+        return any(is_text(spec) for spec in tree.flatten(x.element_spec))
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "OSU"
     return getattr(getattr(x, "dtype", None), "name", "") == "string"
