@@ -187,15 +187,21 @@ def _restore(options):
 
 def _translate(options):
     texts = _texts(options)
+    out = None if options.attention is None else _out_file(options.attention, (".png",))
     place = find(options.model)
     import_tensorflow()
+    from kerasgen import pictures
     from kerasgen.models.translator import translations
-    from kerasgen.zoo import codec, server
+    from kerasgen.zoo import codec, load_keras, server
 
     settings = {} if options.beam is None else {"beam": options.beam}
     serve, _ = server(place, options.runtime, "translate_ids", settings)
-    for text in translations(serve, codec(place), texts):
+    found = translations(serve, codec(place), texts)
+    for text in found:
         print(text)
+    if out:
+        weights = load_keras(place.keras).attention(texts[0], found[0])
+        pictures.write_image(out, pictures.heatmap(*weights))
 
 
 def _classify(options):
@@ -475,6 +481,8 @@ def _parser() -> argparse.ArgumentParser:
         add("--runtime", choices=RUNTIMES, default="keras")
         if function is _translate:
             add("--beam", type=int, metavar="N", help="default the model's, 5")
+            what = "what each word of the first looked at, as .png"
+            add("--attention", metavar="FILE", help=what)
 
     add = command(_evaluate, "measure a trained model on real data")
     add("model", metavar="MODEL")

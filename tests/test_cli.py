@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,6 +169,9 @@ def test_texts_are_translated(text_runs, capsys, monkeypatch):
     assert main(["translate", run]) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert main(["translate", run, "Zulu", "--beam", "1"]) == 0
+    seen = ["--attention", str(Path(run).with_name("map.png"))]
+    assert main(["translate", run, "Zulu", *seen]) == 0
+    assert Path(seen[1]).exists()
     assert main(["translate", run, "Zulu " * 20]) == 2
     assert "tokens, and the model's context" in capsys.readouterr().err
     assert main(["classify", run, "Zulu"]) == 2

@@ -165,6 +165,28 @@ class Translator(Model):
         """
         return translations(self.serve, self.codec, list(texts))
 
+    def attention(self, text: str, translation: str | None = None):
+        """What each token of a translation looked at, for `pictures.heatmap`.
+
+        Args:
+            text: the source.
+            translation: any text; None, the model's own.
+        Returns:
+            float32 weights `(T, S)`, the mean over blocks and heads, each row of sum 1;
+            the T parts that are written, the last of them "⏎", the end; and the S parts
+            that are read, the first of them "⏎", the mark that a text begins with.
+        Raises:
+            InputError: as `translate`.
+        """
+        if translation is None:
+            (translation,) = self.translate([text])
+        source, target = self.codec.ids([text]), self.codec.ids([translation])
+        looks = []
+        self.network.read(target, *self.network.encode(source), looks.append)
+        weights = ops.mean(ops.stack(looks), axis=(0, 2))[0]
+        read, written = map(self.tokenizer.shown, (text, translation))
+        return ops.convert_to_numpy(weights), [*written, MARK], [MARK, *read]
+
     def preview(self, examples, n):
         """Lines "source -> translation" of the first examples."""
         if isinstance(examples[0], str):
@@ -265,6 +287,7 @@ class Translator(Model):
 
 
 PARTS = ("key", "value")
+MARK = "⏎"
 
 
 def _named(kind: str, side: str, caches) -> dict:

@@ -95,8 +95,12 @@ class EncoderDecoder(keras.Model):
         x = self._norm(0, x)
         return [block.cross.keys_values(x) for block in self.decoder], seen
 
-    def read(self, target, memories, seen):
-        """Target tokens -> the last layer at each, `(batch, T, width)`."""
+    def read(self, target, memories, seen, watch=None):
+        """Target tokens -> the last layer at each, `(batch, T, width)`.
+
+        `watch` is a function that gets, from every block, what each token sees of the
+        memory, `(batch, heads, T, S)`.
+        """
         length = ops.shape(target)[1]
         positions, mask = ops.arange(length)[None], causal_mask(length)
         x = self.dropout(self.embedding(target, positions))
@@ -107,6 +111,7 @@ class EncoderDecoder(keras.Model):
                 positions=positions,
                 memory=memory,
                 memory_attention_mask=seen,
+                watch=watch,
             )
         return self._norm(1, x)
 

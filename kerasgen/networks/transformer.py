@@ -108,6 +108,7 @@ class Block(layers.Layer):
         memory=None,
         memory_attention_mask=None,
         beams=1,
+        watch=None,
     ):
         """-> x, and its keys and values.
 
@@ -122,6 +123,7 @@ class Block(layers.Layer):
             memory: cache of the memory (`self.cross.keys_values`).
             memory_attention_mask: what x may see of it.
             beams: rows of x, of one place, for each of the memory.
+            watch: a function that gets the weights of what is seen of the memory.
         """
         if positions is None:
             positions = ops.arange(ops.shape(x)[1])[None]
@@ -141,7 +143,9 @@ class Block(layers.Layer):
             def looked(h):
                 if beams > 1:  # as so many places of one row
                     h = ops.reshape(h, (-1, beams, h.shape[-1]))
-                h = self.cross.look(h, [memory], memory_attention_mask)[0]
+                h, weights = self.cross.look(h, [memory], memory_attention_mask)
+                if watch is not None:
+                    watch(weights)
                 return h if beams == 1 else ops.reshape(h, (-1, h.shape[-1]))
 
             x = self._add(x, self.norms[-1], looked)

@@ -38,11 +38,15 @@ def without_tensorflow(*names):
 
     for name in names:
         recipe = recipes.read(name, {"train.precision": "mixed_bfloat16"})
-        if recipe.input.image_shape:
-            x, y = np.zeros((4, *recipe.input.image_shape), "uint8"), np.arange(4)
-        else:
-            x, y = np.array(["to be", "or not"], object), None
-        source = data.Data({"train": data.Split(x, y)}, [])
+        text = np.array(["to be", "or not"], object)
+        x, y = {
+            "language_model": (text, None),
+            "translator": (text, text),
+            "text_classifier": (text, np.arange(2)),
+        }.get(recipe.family, (None, np.arange(4)))
+        if x is None:
+            x = np.zeros((4, *recipe.input.image_shape), "uint8")
+        source = data.Data({"train": data.Split(x, y)}, ["a", "b"])
         model = models.create(recipe, source)
         model.compile()
         rows = model.examples(source["train"], recipe)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasgen
-from kerasgen import data, recipe
+from kerasgen import data, pictures, recipe
 from kerasgen.errors import InputError
 from kerasgen.models.learning_rates import InverseSquareRoot
 from kerasgen.tokenizers import END, Characters
@@ -34,6 +34,19 @@ def trained():
 def test_it_learns_what_goes_where(trained):
     found = trained.translate(SOURCES)
     assert np.mean([a == b for a, b in zip(found, TARGETS, strict=True)]) > 0.8
+
+
+def test_it_looks_at_what_it_translates(trained):
+    weights, rows, columns = trained.attention("abc", "CBA")
+    assert (rows, columns) == (["C", "B", "A", "⏎"], ["⏎", "a", "b", "c"])
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-5)
+    maps = [trained.attention(*pair)[0] for pair in zip(SOURCES, TARGETS, strict=True)]
+    first = np.array([seen[0].argmax() for seen in maps])  # later ones know the rest
+    assert np.mean(first == 3) > 0.8
+    picture = pictures.heatmap(weights, rows, columns)
+    assert picture.shape[2] == 3 and picture.min() < 0.5 and picture.max() == 1.0
+    with pytest.raises(InputError, match="context"):
+        trained.attention("abcd" * 4)
 
 
 def test_fit_takes_lists_arrays_and_datasets_of_pairs():
