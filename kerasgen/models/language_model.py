@@ -68,10 +68,7 @@ class LanguageModel(GenerativeModel):
     @classmethod
     def arguments(cls, recipe, data):
         spec = recipe.model.get("tokenizer", "characters")
-        every = spec == "characters"  # what test texts are written in is no secret
-        splits = data.splits.values() if every else [data["train"]]
-        texts = [text for split in splits for text in split.x]
-        return {"tokenizer": tokenizers.trained(spec, texts)}
+        return {"tokenizer": tokenizers.of_data(spec, data)}
 
     def examples(self, split, recipe):
         windows = recipe.input.windows

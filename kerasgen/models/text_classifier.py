@@ -80,11 +80,8 @@ class TextClassifier(Model):
     @classmethod
     def arguments(cls, recipe, data):
         spec = recipe.model.get("tokenizer", "words")
-        every = spec == "characters"  # what test texts are written in is no secret
-        splits = data.splits.values() if every else [data["train"]]
-        texts = [text for split in splits for text in split.x]
         return {
-            "tokenizer": tokenizers.trained(spec, texts),
+            "tokenizer": tokenizers.of_data(spec, data),
             "labels": data.label_names,
         }
 

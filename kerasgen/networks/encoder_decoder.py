@@ -31,6 +31,7 @@ class EncoderDecoder(keras.Model):
         style: "modern", "gpt2" or "classic" (`transformer.STYLES`).
         hidden: see `transformer.Block`.
         dropout: in blocks and of embeddings.
+        attention_dropout: see `transformer.Block`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class EncoderDecoder(keras.Model):
         style="modern",
         hidden=None,
         dropout=0.0,
+        attention_dropout=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,12 +60,14 @@ class EncoderDecoder(keras.Model):
             "style": style,
             "hidden": hidden,
             "dropout": dropout,
+            "attention_dropout": attention_dropout,
         }
         self.width, self.depth, self.heads = width, depth, heads
         options = {"style": style, "dtype": self.dtype_policy}
         self.embedding = Embedding(vocabulary, width, context, **options)
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        options |= {"hidden": hidden, "dropout": dropout, "depth": depth}
+        options |= {"dropout": dropout, "attention_dropout": attention_dropout}
+        options |= {"hidden": hidden, "depth": depth}
 
         def blocks(cross):
             return [Block(width, heads, cross=cross, **options) for _ in range(depth)]

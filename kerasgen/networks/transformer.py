@@ -57,7 +57,9 @@ class Block(layers.Layer):
         style: a key of `STYLES`.
         hidden: width of the MLP; default 4 × width, or 8/3 × width, rounded up to a
             multiple of 16, with SwiGLU, which has three matrices (Shazeer, 2020).
-        dropout: after each part, and of attention weights.
+        dropout: after each part.
+        attention_dropout: of attention weights; None: as `dropout`. There are many of
+            them, so it takes a fifth of a training step.
         cross: also attend to a memory.
         depth: number of blocks, for the initial scale of what each adds.
     """
@@ -69,6 +71,7 @@ class Block(layers.Layer):
         style="modern",
         hidden=None,
         dropout=0.0,
+        attention_dropout=None,
         cross=False,
         depth=1,
         **kwargs,
@@ -79,7 +82,9 @@ class Block(layers.Layer):
         hidden = hidden or (math.ceil(width / 6) * 16 if gated else 4 * width)
         scale = 0.02 / math.sqrt(2 * depth)  # GPT-2: the sum of all keeps its size
         bias, dtype = self.style["bias"], self.dtype_policy
-        attention = {"bias": bias, "dropout": dropout, "scale": scale, "dtype": dtype}
+        attention = {"bias": bias, "scale": scale, "dtype": dtype}
+        of_weights = dropout if attention_dropout is None else attention_dropout
+        attention["dropout"] = of_weights
         rotary = self.style["positions"] == "rotary"
         self.attention = MultiHeadAttention(heads, rotary=rotary, **attention)
         self.cross = MultiHeadAttention(heads, **attention) if cross else None
@@ -235,6 +240,7 @@ class CausalTransformer(keras.Model):
         style: "modern", "gpt2" or "classic" (`STYLES`).
         hidden: see `Block`.
         dropout: in blocks and of embeddings.
+        attention_dropout: see `Block`.
         tied: the table of tokens also scores them.
     """
 
@@ -248,6 +254,7 @@ class CausalTransformer(keras.Model):
         style="modern",
         hidden=None,
         dropout=0.0,
+        attention_dropout=None,
         tied=True,
         **kwargs,
     ):
@@ -264,6 +271,7 @@ class CausalTransformer(keras.Model):
             "style": style,
             "hidden": hidden,
             "dropout": dropout,
+            "attention_dropout": attention_dropout,
             "tied": tied,
         }
         self.context, self.heads, self.width = context, heads, width
@@ -271,8 +279,9 @@ class CausalTransformer(keras.Model):
         options = {"style": style, "dtype": self.dtype_policy}
         self.embedding = Embedding(vocabulary, width, context, tied=tied, **options)
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        block = {"hidden": hidden, "dropout": dropout, "depth": depth}
-        self.blocks = [Block(width, heads, **block, **options) for _ in range(depth)]
+        options |= {"dropout": dropout, "attention_dropout": attention_dropout}
+        options |= {"hidden": hidden, "depth": depth}
+        self.blocks = [Block(width, heads, **options) for _ in range(depth)]
         # Post-norm blocks end in one.
         last = STYLES[style]["pre_norm"]
         self.norm = normalization(self, STYLES[style]) if last else None
