@@ -28,7 +28,8 @@ def attend(q, caches, mask=None, dropout=None):
     scores = [ops.matmul(q, ops.swapaxes(k, -1, -2)) for k, _ in caches]
     scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
     if mask is not None:
-        mask = mask if str(mask.dtype).endswith(("16", "32")) else bias(mask)
+        if keras.backend.standardize_dtype(mask.dtype) == "bool":
+            mask = bias(mask)
         scores += ops.cast(mask, scores.dtype)
     weights = ops.softmax(scores)
     part = rest = weights if dropout is None else dropout(weights)

@@ -10,6 +10,7 @@ from kerasgen.networks.attention import (
     MultiHeadAttention,
     SingleHeadAttention,
     attend,
+    bias,
     causal_mask,
     joined,
     rotate,
@@ -36,6 +37,18 @@ def test_masked_keys_are_not_seen():
     output, weights = attend(q, [(k, v)], causal_mask(4))
     assert np.array_equal(np.asarray(weights[0]) > 0, np.tri(4, dtype=bool))
     np.testing.assert_allclose(output[0, 0], v[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_mask_may_be_what_is_added_to_scores(dtype):
+    """Nothing may be added to what is seen: bfloat16 has no scores beside 10,000."""
+    q, k, v = (ops.cast(numbers(1, 4, 2, seed=i), dtype) for i in range(3))
+    masks = causal_mask(4), bias(causal_mask(4))
+    for masked, added in zip(*(attend(q, [(k, v)], m) for m in masks), strict=True):
+        np.testing.assert_array_equal(
+            *(ops.cast(x, "float32") for x in (masked, added))
+        )
+    assert len(np.unique(ops.cast(added[0, 3], "float32"))) == 4
 
 
 @pytest.mark.parametrize("cross", [False, True])
