@@ -177,6 +177,7 @@ def beam_search(
     stop: int,
     forbidden=(0,),
     length_penalty: float = 1.0,
+    room: int | None = None,
 ):
     """The best sequence of each row that a search among `beams` finds.
 
@@ -195,11 +196,13 @@ def beam_search(
         forbidden: tokens that are never chosen.
         length_penalty: alpha of Wu et al. (2016, eq. 14): log-probabilities are divided
             by ((5 + length) / 6)^alpha.
+        room: at least every limit, where shapes must be known.
     Returns:
-        int32 `(batch, largest limit)`: tokens without the first, `stop`, and 0.
+        int32 `(batch, room or largest limit)`: tokens without the first, `stop`, and 0.
     """
     many = 2 * beams  # candidates, of which half may end
-    row, places = ops.arange(ops.shape(limits)[0])[:, None], ops.arange(ops.max(limits))
+    row = ops.arange(ops.shape(limits)[0])[:, None]
+    places = ops.arange(ops.max(limits) if room is None else room)
 
     def pick(x, index):
         """Numbers of each row `(batch, n)`, by `(batch, m)`."""

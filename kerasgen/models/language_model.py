@@ -8,7 +8,7 @@ from kerasgen import signature as s
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
-from kerasgen.networks.attention import bias, joined, updated
+from kerasgen.networks.attention import hiding, joined, updated
 
 
 class LanguageModel(GenerativeModel):
@@ -154,7 +154,7 @@ class LanguageModel(GenerativeModel):
         seen = ops.logical_or(column < lengths, column >= columns)
         seen = ops.logical_and(seen, column <= columns + t)
         seen = ops.logical_and(seen, position > lengths + t - self.context)
-        return bias(seen)[:, None, None]
+        return hiding(seen)[:, None, None]
 
     def continued(self, token_ids, seed, **options):
         """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""

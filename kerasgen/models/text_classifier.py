@@ -10,7 +10,7 @@ from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.trainers.base import is_text
-from kerasgen.networks.attention import bias
+from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
 
 COMPILED = ("loss", "metrics", "weighted_metrics")  # a user's own choice
@@ -131,7 +131,7 @@ class TextClassifier(Model):
         """-> logits `(batch, classes)`, attention `(batch, T)`."""
         x = self.network(token_ids, training=training)
         # u = tanh(W h + b), a = softmax(u v), s = sum of a h
-        score = self.score(self.hidden(x))[..., 0] + bias(token_ids != 0)
+        score = self.score(self.hidden(x))[..., 0] - hiding(token_ids != 0)
         attention = ops.softmax(score)
         weights = ops.cast(attention, x.dtype)[:, None]
         pooled = ops.matmul(weights, x)[:, 0]

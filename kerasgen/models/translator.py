@@ -5,9 +5,11 @@ from keras import ops
 
 from kerasgen import decoding, networks, tokenizers
 from kerasgen import signature as s
+from kerasgen.backend import is_jax
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.models.base import Model, Phase
+from kerasgen.networks.attention import hiding
 from kerasgen.tokenizers import END, marked, padded
 
 
@@ -137,20 +139,33 @@ class Translator(Model):
         """`(batch, S)` -> `(batch, T)`, right-padded with 0: no longer than the context
         and 10 tokens more than twice the source."""
         memories, seen = self.network.encode(token_ids)
-        lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
+        room = self.context if is_jax() else None  # JAX wants shapes that are known
 
         def step(last, t, past):
-            return self.network.step(last, t, past, memories, seen, self.beam)
+            return self.network.step(last, t, past, memories, seen, self.beam, room)
 
         return decoding.beam_search(
             step,
-            self.network.empty(memories, self.beam),
-            ops.minimum(2 * lengths + 10, self.context),
+            self.network.empty(memories, self.beam, room),
+            self._limits(token_ids),
             self.beam,
             start=END,
             stop=END,
             length_penalty=self.length_penalty,
+            room=room,
         )
+
+    def _limits(self, token_ids):
+        lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
+        return ops.minimum(2 * lengths + 10, self.context)
+
+    def serve(self, name, **inputs):
+        """See `kerasgen.models.base.Model`; rows are as long as in TensorFlow."""
+        outputs = super().serve(name, **inputs)
+        if is_jax() and name == "translate_ids":
+            longest = int(ops.max(self._limits(inputs["token_ids"])))
+            outputs = {key: ids[:, :longest] for key, ids in outputs.items()}
+        return outputs
 
     def translate(self, texts) -> list[str]:
         """Translations of texts.
@@ -219,8 +234,7 @@ class Translator(Model):
                 for side in ("decoder", "encoder")
             )
             t = ops.shape(caches[0][0])[2]
-            seen = (ops.cast(encoder_attention_mask, "float32") - 1.0) * 1e4
-            seen = seen[:, None, None]
+            seen = hiding(encoder_attention_mask)[:, None, None]
             logits, caches = self.network.step(
                 input_ids[:, 0], t, caches, memories, seen
             )

@@ -1,8 +1,8 @@
 """Attention (Vaswani et al., 2017, section 3.2), written to be read.
 
 Masks broadcast to `(…, T, S)`: T queries, S keys. They are boolean, True where a query
-may look, or what is added to scores (`bias`). A *cache* is a pair of tensors, keys and
-values `(batch, heads, S, d)`, that are computed once and looked at again. Attention
+may look, or what is taken off scores (`hiding`). A *cache* is a pair of tensors, keys
+and values `(batch, heads, S, d)`, that are computed once and looked at again. Attention
 reads several as one, so that a long one need not be copied for what comes after it.
 """
 
@@ -29,8 +29,8 @@ def attend(q, caches, mask=None, dropout=None):
     scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
     if mask is not None:
         if keras.backend.standardize_dtype(mask.dtype) == "bool":
-            mask = bias(mask)
-        scores += ops.cast(mask, scores.dtype)
+            mask = hiding(mask)
+        scores -= ops.cast(mask, scores.dtype)
     weights = ops.softmax(scores)
     part = rest = weights if dropout is None else dropout(weights)
     output = 0.0
@@ -44,9 +44,13 @@ def attend(q, caches, mask=None, dropout=None):
     return output, weights
 
 
-def bias(mask):
-    """A boolean mask as float32 to add to scores: 0 and -10,000."""
-    return 1e4 * (ops.cast(mask, "float32") - 1.0)
+def hiding(mask):
+    """A mask, of booleans or 1 and 0, as float32 to take off scores: 0 and 10,000.
+
+    What is added instead, TensorFlow fuses with the product before it; in a loop that
+    gives wrong results (2.21, the remapper).
+    """
+    return 1e4 * (1.0 - ops.cast(mask, "float32"))
 
 
 def causal_mask(length):

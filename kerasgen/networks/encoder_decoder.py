@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from kerasgen.errors import require_positive
-from kerasgen.networks.attention import bias, causal_mask, joined
+from kerasgen.networks.attention import causal_mask, hiding, joined, updated
 from kerasgen.networks.dropout import Dropout
 from kerasgen.networks.transformer import (
     STYLES,
@@ -90,8 +90,8 @@ class EncoderDecoder(keras.Model):
 
     def encode(self, source):
         """`(batch, S)` -> the memory of each block of the decoder, a cache; and what
-        may be seen of it, `(batch, 1, 1, S)`, to be added to scores."""
-        seen = bias(source != 0)[:, None, None]
+        may be seen of it, `(batch, 1, 1, S)`, to be taken off scores."""
+        seen = hiding(source != 0)[:, None, None]
         positions = ops.arange(ops.shape(source)[1])[None]
         x = self.dropout(self.embedding(source, positions))
         for block in self.encoder:
@@ -119,38 +119,47 @@ class EncoderDecoder(keras.Model):
             )
         return self._norm(1, x)
 
-    def step(self, token_ids, t, past, memories, seen, beams=1):
+    def step(self, token_ids, t, past, memories, seen, beams=1, room=None):
         """One more target token a row: logits `(rows, vocabulary)`, the longer past.
 
         Args:
             token_ids: int32 `(rows,)`, `beams` rows for each of the memory.
             t: int32 scalar, the place of all of them.
-            past: a cache of t places a block.
+            past: a cache of t places a block, or of `room`.
             memories, seen: see `encode`.
             beams: of a row of the memory.
+            room: the number of places, where shapes must be known.
         """
         positions = ops.reshape(t, (1, 1))
         x, longer = self.embedding(token_ids, positions), []
+        if room is None:
+            growing = {"write": lambda old, new, _: joined(old, new)}
+        else:
+            growing = {"write": updated, "place": t}
+            growing["attention_mask"] = ops.arange(room)[None, None, None] <= t
         for block, recent, memory in zip(self.decoder, past, memories, strict=True):
             x, cache = block(
                 x,
                 positions=positions,
                 recent=recent,
-                write=lambda old, new, _: joined(old, new),
                 memory=memory,
                 memory_attention_mask=seen,
                 beams=beams,
+                **growing,
             )
             longer.append(cache)
         return self.embedding.scores(self._norm(1, x)), longer
 
-    def empty(self, memories, beams=1):
-        """A past of no places."""
+    def empty(self, memories, beams=1, room=None):
+        """A past of no places, or of `room` empty ones."""
         batch, _, places, _ = ops.shape(memories[0][0])
         rows = ops.repeat(ops.arange(batch), beams)
 
-        def start(part):  # of a size that may grow
-            return ops.take(part[:, :, : 0 * places], rows, axis=0)
+        def start(part):
+            if room is None:  # a size that may grow
+                return ops.take(part[:, :, : 0 * places], rows, axis=0)
+            part = ops.repeat(ops.zeros_like(part[:, :, :1]), room, axis=2)
+            return ops.take(part, rows, axis=0)
 
         return [tuple(map(start, memory)) for memory in memories]
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from kerasgen import random
 from kerasgen.errors import require, require_at_least, require_positive
-from kerasgen.networks.attention import SingleHeadAttention, bias
+from kerasgen.networks.attention import SingleHeadAttention, hiding
 from kerasgen.networks.dropout import Dropout
 from kerasgen.networks.transformer import STYLES, Block, check_style, normalization
 
@@ -93,7 +93,7 @@ class TextEncoder(keras.Model):
             grams.append(ops.pad(grams[-1], [[0, 0], [1, 0]])[:, :-1])
             place = random.hashed(self.buckets, *grams, n)
             x += self._embedded(self.ngram_table, place)
-        x, seen = self.dropout(x), bias(token_ids != 0)[:, None]
+        x, seen = self.dropout(x), hiding(token_ids != 0)[:, None]
         if self.attention is not None:
             x += self.dropout(self.attention(x, attention_mask=seen))
         for block in self.blocks:

@@ -26,8 +26,8 @@ def translator(**values):
 @pytest.fixture(scope="module")
 def trained():
     model = translator()
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    model.fit(SOURCES, TARGETS, epochs=100, batch_size=16, verbose=0)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    model.fit(SOURCES, TARGETS, epochs=50, batch_size=16, verbose=0)
     return model
 
 

@@ -10,8 +10,8 @@ from kerasgen.networks.attention import (
     MultiHeadAttention,
     SingleHeadAttention,
     attend,
-    bias,
     causal_mask,
+    hiding,
     joined,
     rotate,
     updated,
@@ -40,15 +40,14 @@ def test_masked_keys_are_not_seen():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_mask_may_be_what_is_added_to_scores(dtype):
-    """Nothing may be added to what is seen: bfloat16 has no scores beside 10,000."""
+def test_a_mask_may_be_what_is_taken_off_scores(dtype):
+    """Nothing may be taken off what is seen: bfloat16 has no scores beside 10,000."""
     q, k, v = (ops.cast(numbers(1, 4, 2, seed=i), dtype) for i in range(3))
-    masks = causal_mask(4), bias(causal_mask(4))
-    for masked, added in zip(*(attend(q, [(k, v)], m) for m in masks), strict=True):
-        np.testing.assert_array_equal(
-            *(ops.cast(x, "float32") for x in (masked, added))
-        )
-    assert len(np.unique(ops.cast(added[0, 3], "float32"))) == 4
+    masks = causal_mask(4), hiding(causal_mask(4))
+    _, found = zip(*(attend(q, [(k, v)], mask) for mask in masks), strict=True)
+    masked, taken = (np.asarray(ops.cast(weights, "float32")) for weights in found)
+    np.testing.assert_array_equal(masked, taken)
+    assert len(np.unique(taken[0, 3])) == 4
 
 
 @pytest.mark.parametrize("cross", [False, True])
