@@ -25,6 +25,23 @@ def grid(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
     return picture[:-1, :-1].repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def heatmap(weights: np.ndarray, rows: list[str], columns: list[str]) -> np.ndarray:
+    """Weights `(rows, columns)` as squares, the larger the darker, with names at the
+    rim: an image in [0, 1]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure([0.3 * len(names) + 1.5 for names in (columns, rows)], dpi=100)
+    axes = figure.subplots()
+    axes.imshow(weights, cmap="Blues", vmin=0.0)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    with io.BytesIO() as file:
+        figure.savefig(file, bbox_inches="tight")
+        return np.asarray(Image.open(file).convert("RGB")) / 255.0
+
+
 def write(stem: Path, samples) -> Path:
     """Write samples to `stem`.png (images) or `stem`.txt (strings); return the path."""
     from kerasgen.training.checkpoint import atomic
@@ -64,23 +81,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     pixels = np.round(np.clip(image, 0.0, 1.0) * 255).astype("uint8")
     with atomic(path) as temporary:
         Image.fromarray(pixels.squeeze()).save(temporary)
-
-
-def heatmap(weights: np.ndarray, rows: list[str], columns: list[str]) -> np.ndarray:
-    """Weights `(rows, columns)` as squares, the larger the darker, with names at the
-    rim: an image in [0, 1]."""
-    from matplotlib.figure import Figure
-
-    figure = Figure([0.3 * len(names) + 1.5 for names in (columns, rows)], dpi=100)
-    axes = figure.subplots()
-    axes.imshow(weights, cmap="Blues", vmin=0.0)
-    axes.set_xticks(range(len(columns)), columns, rotation=90)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    with io.BytesIO() as file:
-        figure.savefig(file, bbox_inches="tight")
-        return np.asarray(Image.open(file).convert("RGB")) / 255.0
 
 
 def write_array(path: Path, samples: np.ndarray) -> None:

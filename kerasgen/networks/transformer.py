@@ -58,8 +58,8 @@ class Block(layers.Layer):
         hidden: width of the MLP; default 4 × width, or 8/3 × width, rounded up to a
             multiple of 16, with SwiGLU, which has three matrices (Shazeer, 2020).
         dropout: after each part.
-        attention_dropout: of attention weights; None: as `dropout`. There are many of
-            them, so it takes a fifth of a training step.
+        attention_dropout: of attention weights; None: as `dropout`. They are many, so
+            that training is faster without it.
         cross: also attend to a memory.
         depth: number of blocks, for the initial scale of what each adds.
     """
@@ -82,9 +82,10 @@ class Block(layers.Layer):
         hidden = hidden or (math.ceil(width / 6) * 16 if gated else 4 * width)
         scale = 0.02 / math.sqrt(2 * depth)  # GPT-2: the sum of all keeps its size
         bias, dtype = self.style["bias"], self.dtype_policy
-        attention = {"bias": bias, "scale": scale, "dtype": dtype}
-        of_weights = dropout if attention_dropout is None else attention_dropout
-        attention["dropout"] = of_weights
+        if attention_dropout is None:
+            attention_dropout = dropout
+        attention = {"bias": bias, "scale": scale, "dropout": attention_dropout}
+        attention["dtype"] = dtype
         rotary = self.style["positions"] == "rotary"
         self.attention = MultiHeadAttention(heads, rotary=rotary, **attention)
         self.cross = MultiHeadAttention(heads, **attention) if cross else None
