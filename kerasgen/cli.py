@@ -16,7 +16,15 @@ from kerasgen.quiet import import_tensorflow
 from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
 from kerasgen.zoo import find
 
-RUNTIMES = ("keras", "savedmodel", "onnx", "onnx-int8", "litert", "litert-int8")
+RUNTIMES = (
+    "keras",
+    "savedmodel",
+    "onnx",
+    "onnx-fp16",
+    "onnx-int8",
+    "litert",
+    "litert-int8",
+)
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
 CONDITIONS = (
@@ -258,7 +266,7 @@ def _evaluate(options):
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
-    model = load_keras(place.keras, _sampler(options))
+    model = load_keras(place.keras, _sampler(options, "guidance"))
     serve = None
     if options.runtime != "keras":
         serve, _ = server(place, options.runtime)
@@ -316,7 +324,7 @@ def _export(options):
     import_tensorflow()
     from kerasgen.zoo import load_keras
 
-    settings = _sampler(options)
+    settings = _sampler(options, "guidance")
     model = load_keras(place.keras, settings)
     if recipe and settings:
         changes = {f"model.{key}": value for key, value in settings.items()}
@@ -374,9 +382,12 @@ def _out_file(name: str, suffixes=SUFFIXES) -> Path:
     return path
 
 
-def _sampler(options) -> dict:
+def _sampler(options, *more: str) -> dict:
     """What a diffusion model samples with, where it isn't the model's own choice."""
-    named = {"sampler": options.sampler, "sampling_steps": options.sampling_steps}
+    named = {key: getattr(options, key) for key in ("sampling_steps", *more)}
+    named |= _settings(
+        [] if options.sampler is None else [f"sampler={options.sampler}"]
+    )
     return {key: value for key, value in named.items() if value is not None}
 
 
@@ -497,12 +508,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")
     _add_set(add, "how it is measured, as in --set evaluate.features=mnist")
     _add_sampler(add)
+    add("--guidance", type=float, metavar="W", help="of all samples")
 
     add = command(_export, "write a model for other runtimes, and verify it")
     add("model", metavar="MODEL")
     add("--out", metavar="DIR", help="default saved_models/RECIPE")
     add("--formats", default="savedmodel,onnx,litert")
     _add_sampler(add)
+    add("--guidance", type=float, metavar="W", help="where a call gives none")
 
     add = command(_verify, "check an artifact: files, and answers in every runtime")
     add("folder", metavar="DIR")
@@ -514,5 +527,6 @@ def _add_set(add, help):
 
 
 def _add_sampler(add):
-    add("--sampler", metavar="NAME", help="ddpm | ddim | heun | dpm-solver++")
+    what = "ddpm | ddim | heun | dpm-solver++, or with values: '{name: ddim, eta: 1}'"
+    add("--sampler", metavar="NAME", help=what)
     add("--sampling-steps", type=int, metavar="N")

@@ -122,8 +122,8 @@ def server(
 
     Args:
         place: see `find`; an artifact, for any other runtime than "keras".
-        runtime: "keras", "savedmodel", "onnx", "litert", "onnx-int8" or
-            "litert-int8".
+        runtime: "keras", "savedmodel", "onnx", "litert", or with smaller weights
+            "onnx-fp16", "onnx-int8", "litert-int8".
         signature: one that must be there.
         settings: values of the model to change, in "keras" only.
     Returns:

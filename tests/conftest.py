@@ -13,10 +13,13 @@ split_cpu(2)  # before TensorFlow starts on one
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of a file share fixtures: one process runs them (`make test` has two)."""
+    """Tests that share fixtures run in one process (`make test` has two): those of a
+    file, and those of the trained run."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            trained = "digits_run" in item.fixturenames
+            group = "digits_run" if trained else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ def unet_step() -> Iterator[Case]:
             "peer_parameters": parameters,
             "flops": flops,
             "share_of_gemm_peak": share,
-            "peer_share_of_gemm_peak": share * found["ratio"],
+            "peer_share_of_gemm_peak": share / found["ratio"],
         }
 
     for name, memory in (

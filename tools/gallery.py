@@ -68,6 +68,8 @@ def panels(signatures: dict) -> dict[str, str]:
             found.setdefault("latents", name)
         elif needs == {"images"} and outputs[0] in ("mean", "latents"):
             found.setdefault("encoder", name)
+        elif needs == {"noisy_images", "timestep"} and outputs == ["noise"]:
+            found.setdefault("denoiser", name)
         elif needs == {"token_ids", "seed"} and outputs == ["output_ids"]:
             found.setdefault("text", name)
         elif needs == {"token_ids"} and outputs == ["output_ids"]:
@@ -232,6 +234,7 @@ class Entry:
                     "shared": shared,
                     "signatures": {k: signatures[k] for k in chosen.values()},
                     "labels": self.manifest.get("labels", []),
+                    "constants": self.manifest.get("constants", {}),
                     "prompt": "",
                     "tokenizer": json.loads(tokenizer.read_text("utf-8"))
                     if tokenizer.exists()

@@ -110,23 +110,28 @@ def heun(alpha_bar: np.ndarray, steps: int, spacing: str = "karras") -> Plan:
     return Plan(*(np.insert(a, np.arange(1, len(a)), b) for a, b in rows))
 
 
-def dpm_solver(alpha_bar: np.ndarray, steps: int, spacing: str = "karras") -> Plan:
-    """DPM-Solver++ (2M) (Lu et al., 2022, algorithm 2).
+def dpm_solver(
+    alpha_bar: np.ndarray, steps: int, spacing: str = "karras", eta: float = 0.0
+) -> Plan:
+    """DPM-Solver++ (2M) (Lu et al., 2022b): of the ODE (algorithm 2) at eta 0, of the
+    SDE (section 6) at 1, where every step of the first order would be `ddpm`'s.
 
     The first step has no x_0 before it, and the last, to sigma 0, is of infinite
-    length in lambda: both are of the first order.
+    length h in lambda: both are of the first order.
     """
+    require(0 <= eta <= 1, "eta", "in [0, 1]", eta)
     levels = Levels.of(alpha_bar, steps, spacing)
     alpha_t, sigma_t, alpha_s, sigma_s = levels.steps
-    x = sigma_s / sigma_t
-    clean = alpha_s - alpha_t * x  # -alpha_s (exp(-h) - 1)
-    h = np.diff(np.log(levels.alpha[:-1] / levels.sigma[:-1]))
-    extrapolation = np.zeros_like(x)  # 1 / (2 r), r = h of the step before / h
+    decay = alpha_t / sigma_t * sigma_s / alpha_s  # exp(-h)
+    clean = alpha_s * (1.0 - decay ** (1.0 + eta))
+    h = -np.log(decay[:-1])
+    extrapolation = np.zeros_like(decay)  # 1 / (2 r), r = h of the step before / h
     extrapolation[1:-1] = h[1:] / (2.0 * h[:-1])
     return _plan(
         levels.timesteps,
-        x=x,
+        x=sigma_s / sigma_t * decay**eta,
         clean=clean * (1.0 + extrapolation),
+        noise=sigma_s * np.sqrt(1.0 - decay ** (2.0 * eta)),
         memory=-clean * extrapolation,
         kept_clean=1.0,
     )

@@ -102,6 +102,8 @@ def write_artifact(
         about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}
         about["parameters"] = model.count_params()
         about["labels"] = list(labels)
+        constants = model.constants().items()
+        about["constants"] = {key: value.tolist() for key, value in constants}
         manifest.write(folder, about | {"versions": manifest.versions()})
         folder.chmod(0o755)
         if path.exists():

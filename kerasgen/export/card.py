@@ -52,10 +52,15 @@ def _facts(model, folder, recipe) -> str:
         f"- Verified: {len(parity['rows'])} comparisons with Keras in "
         f"{', '.join(runtimes)}; largest difference {worst:.1e}"
     )
-    small = parity["variants"]
-    if small:
-        loss = max(row["max_abs_difference"] for row in small)
-        lines.append(f"- Weights of 8 bits (`*.int8.*`): answers differ by {loss:.1e}")
+    for kind, bits in (("fp16", 16), ("int8", 8)):
+        losses = [
+            row["max_abs_difference"]
+            for row in parity["variants"]
+            if row["runtime"].endswith(kind)
+        ]
+        if losses:
+            what = f"Weights of {bits} bits (`*.{kind}.*`)"
+            lines.append(f"- {what}: answers differ by {max(losses):.1e}")
     lines += [
         f"- Not exported: `{row['signature']}` to {row['runtime']}: {row['reason']}"
         for row in parity["unsupported"]

@@ -19,6 +19,7 @@ from kerasgen.signature import Signature
 
 OPSET = 18
 SHARED = "shared.weights"  # tensors that several files hold
+SHARED_16 = "shared.fp16.weights"
 SMALL = 1024  # bytes: tensors below stay inside
 
 
@@ -59,9 +60,11 @@ def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str
     for name, proto in protos.items():
         if model.signatures()[name].int8:
             onnx.save(in_8_bits(proto), folder / f"{name}.int8.onnx")
-    share_weights(protos.values(), folder)
-    for name, proto in protos.items():
-        onnx.save(proto, folder / f"{name}.onnx")
+    halves = {f"{name}.fp16": in_16_bits(proto) for name, proto in protos.items()}
+    for files, shared in ((protos, SHARED), (halves, SHARED_16)):
+        share_weights(files.values(), folder, shared)
+        for name, proto in files.items():
+            onnx.save(proto, folder / f"{name}.onnx")
     return unsupported
 
 
@@ -82,8 +85,31 @@ def in_8_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(after)
 
 
-def share_weights(protos, folder: Path) -> None:
-    """Move tensors that several models hold into one external file."""
+def in_16_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with weights stored as float16. They are cast once, when a runtime opens
+    the file, so it computes in float32 and needs no processor with float16."""
+    half = onnx.ModelProto()
+    half.CopyFrom(proto)
+    for graph in loops.with_subgraphs(half.graph):
+        casts = []
+        for tensor in graph.initializer:
+            weights = numpy_helper.to_array(tensor)
+            if weights.dtype != np.float32 or weights.nbytes <= SMALL:
+                continue
+            name, stored = tensor.name, f"{tensor.name}/float16"
+            limits = np.finfo("float16")
+            weights = np.clip(weights, limits.min, limits.max).astype("float16")
+            tensor.CopyFrom(numpy_helper.from_array(weights, stored))
+            to = {"to": onnx.TensorProto.FLOAT}
+            casts.append(onnx.helper.make_node("Cast", [stored], [name], **to))
+        nodes = [*casts, *graph.node]
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return half
+
+
+def share_weights(protos, folder: Path, shared: str = SHARED) -> None:
+    """Move tensors that several models hold into one external file, `shared`."""
     tensors = [
         tensor
         for proto in protos
@@ -94,7 +120,7 @@ def share_weights(protos, folder: Path) -> None:
     digests = [hashlib.sha256(_bytes(tensor)).digest() for tensor in tensors]
     count = Counter(digests)
     offsets, end = {}, 0
-    with open(folder / SHARED, "wb") as file:
+    with open(folder / shared, "wb") as file:
         for tensor, digest in zip(tensors, digests, strict=True):
             if count[digest] == 1:
                 continue
@@ -105,13 +131,13 @@ def share_weights(protos, folder: Path) -> None:
                 end = file.tell()
             tensor.raw_data = data
             external_data_helper.set_external_data(
-                tensor, SHARED, offset=offsets[digest], length=len(data)
+                tensor, shared, offset=offsets[digest], length=len(data)
             )
             tensor.ClearField("raw_data")
             for field in ("float_data", "int32_data", "int64_data"):
                 tensor.ClearField(field)
     if not offsets:
-        (folder / SHARED).unlink()
+        (folder / shared).unlink()
 
 
 def _bytes(tensor: onnx.TensorProto) -> bytes:

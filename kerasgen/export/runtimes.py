@@ -15,18 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
+FILES = {  # of a signature; SavedModels have one for all
+    "onnx": "onnx/{}.onnx",
+    "onnx-fp16": "onnx/{}.fp16.onnx",
+    "onnx-int8": "onnx/{}.int8.onnx",
+    "litert": "litert/{}.tflite",
+    "litert-int8": "litert/{}.int8.tflite",
+}
+
 
 def path(runtime: str, artifact: Path, signature: str) -> Path:
     """The file or folder that a runtime opens for a signature."""
-    if runtime == "onnx":
-        return artifact / "onnx" / f"{signature}.onnx"
-    if runtime == "onnx-int8":
-        return artifact / "onnx" / f"{signature}.int8.onnx"
-    if runtime == "litert":
-        return artifact / "litert" / f"{signature}.tflite"
-    if runtime == "litert-int8":
-        return artifact / "litert" / f"{signature}.int8.tflite"
-    return artifact / "1"
+    return artifact / FILES.get(runtime, "1").format(signature)
+
+
+def format(runtime: str) -> str:
+    """What a runtime opens: "savedmodel", "onnx" or "litert"."""
+    return runtime.split("-")[0] if runtime in FILES else "savedmodel"
 
 
 def savedmodel(artifact: Path, signature: str) -> Callable:
@@ -86,6 +91,7 @@ RUNTIMES = {
 }
 # Smaller files, which answer a little different.
 VARIANTS = {
+    "onnx-fp16": functools.partial(onnx, runtime="onnx-fp16"),
     "onnx-int8": functools.partial(onnx, runtime="onnx-int8"),
     "litert-int8": functools.partial(litert, runtime="litert-int8"),
 }

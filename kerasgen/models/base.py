@@ -264,6 +264,11 @@ class Model(Trainer, keras.Model):
         """Title -> what `preview` gives, for the card; `examples` are test inputs."""
         return {"samples": self.preview(examples, 64)}
 
+    def constants(self) -> dict[str, np.ndarray]:
+        """What a client's own loop over the signatures needs to know, in manifest.json;
+        a subclass has its own."""
+        return {}
+
     def facts(self) -> list[str]:
         """Lines for the card: how the model computes what it serves."""
         return []

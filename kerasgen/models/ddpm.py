@@ -42,6 +42,7 @@ class DDPM(GenerativeModel):
         sampler: "ddpm", "ddim", "heun" or "dpm-solver++", or a dict of that name and
             its values (`kerasgen.diffusion.samplers`).
         sampling_steps: of the sampler, at most `timesteps`.
+        guidance: that samples take where none is given, in [0, 10].
         clip: keep each estimate of the clean image in range while sampling.
         restoration_steps: ancestral steps of the restorers, at most `timesteps`.
         resampling: how often `inpaint` takes each of them.
@@ -65,6 +66,7 @@ class DDPM(GenerativeModel):
         label_dropout: float = 0.1,
         sampler="dpm-solver++",
         sampling_steps: int = 25,
+        guidance: float = 1.0,
         clip: bool = True,
         restoration_steps: int = 50,
         resampling: int = 4,
@@ -80,6 +82,7 @@ class DDPM(GenerativeModel):
         require(
             0.0 <= label_dropout <= 1.0, "label_dropout", "in [0, 1]", label_dropout
         )
+        require(0.0 <= guidance <= 10.0, "guidance", "in [0, 10]", guidance)
         require(blur > 0, "blur", "above 0", blur)
         require(levels >= 2, "levels", "at least 2", levels)
         self.image_shape = height, width, channels = image_shape_of(image_shape)
@@ -102,6 +105,7 @@ class DDPM(GenerativeModel):
         self.timesteps, self.classes = timesteps, classes
         self.label_dropout, self.clip, self.levels = label_dropout, clip, levels
         self.sampler, self.sampling_steps = sampler, sampling_steps
+        self.guidance = guidance
         self.plan = samplers.plan(sampler, self.alpha_bar, sampling_steps)
         self.restoration_steps, self.resampling = restoration_steps, resampling
         self.scale, self.blur = scale, blur
@@ -205,7 +209,7 @@ class DDPM(GenerativeModel):
         label, guidance = {}, {}
         if self.classes:
             label = {"label": s.label(self.classes)}
-            guidance = {"guidance": s.Input(high=10.0, default=1.0)}
+            guidance = {"guidance": s.Input(high=10.0, default=self.guidance)}
 
         def generate(seed, **conditions):
             def draw(stream):
@@ -232,12 +236,18 @@ class DDPM(GenerativeModel):
             "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
         } | restoration.signatures(self)
 
+    def constants(self):
+        return {"alpha_bar": self.alpha_bar}
+
     def facts(self):
         name = self.sampler if isinstance(self.sampler, str) else dict(self.sampler)
+        guided = (
+            f", guidance {self.guidance} where none is given" if self.classes else ""
+        )
         return [
-            f"Sampler: {name}, {self.sampling_steps} steps, in the exported file; "
-            f"restorers: {self.restoration_steps} ancestral steps, of which `inpaint` "
-            f"takes each {self.resampling} times"
+            f"Sampler: {name}, {self.sampling_steps} steps{guided}; restorers: "
+            f"{self.restoration_steps} ancestral steps, of which `inpaint` takes each "
+            f"{self.resampling} times; all in the exported files"
         ]
 
     # Pictures.

@@ -263,6 +263,7 @@ def test_exports_answer_the_same_everywhere(tiny, model, tmp_path):
     rows, variants = manifest["rows"], {r["runtime"] for r in manifest["variants"]}
     int8 = [signature.int8 for signature in model.signatures().values()]
     assert ("onnx-int8" in variants) == any(int8)
+    assert "onnx-fp16" in variants
     runtimes = {row["runtime"] for row in rows}
     without = {"litert"} if tiny.family == "translator" else set()
     assert runtimes | without == {"savedmodel", "tensorflow_c", "onnx", "litert"}

@@ -26,6 +26,7 @@ def sampled(spec, steps, data, n=20_000):
         ({"name": "ddim", "eta": 0.5}, 300),
         ("heun", 40),
         ("dpm-solver++", 40),
+        ({"name": "dpm-solver++", "eta": 1.0}, 60),
     ],
 )
 def test_a_gaussian_is_sampled(spec, steps, schedule):
@@ -38,6 +39,18 @@ def test_ddim_of_eta_1_is_ancestral():
     bar = Gaussian(MEAN, COVARIANCE).alpha_bar
     ancestral, ddim = samplers.ddpm(bar, 37), samplers.ddim(bar, 37, eta=1.0)
     for ours, theirs in zip(ancestral, ddim, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_dpm_solver_of_eta_1_extrapolates_ancestral_steps():
+    bar = Gaussian(MEAN, COVARIANCE).alpha_bar
+    ancestral = samplers.ddpm(bar, 37, "karras")
+    solver = samplers.dpm_solver(bar, 37, eta=1.0)
+    for ours, theirs in zip(
+        (solver.x, solver.clean + solver.memory, solver.noise),
+        (ancestral.x, ancestral.clean, ancestral.noise),
+        strict=True,
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
@@ -90,6 +103,7 @@ def test_rows_of_plans():
     [
         ("dimm", 5, "did you mean ddim"),
         ({"name": "ddim", "eta": 2.0}, 5, r"eta must be in \[0, 1\]"),
+        ({"name": "dpm-solver++", "eta": -1}, 5, r"eta must be in \[0, 1\]"),
         ({"name": "ddpm", "eta": 1.0}, 5, "unknown value of the ddpm sampler"),
         ({"name": "ddim", "spacing": "evn"}, 5, "did you mean even"),
         (["ddim"], 5, "a sampler is a name"),

@@ -36,11 +36,20 @@ def test_the_files_of_an_artifact(digits_artifact):
     assert f"{figures['nll']['value']:.4g} nats" in card
 
 
-def test_verify_passes(digits_artifact):
-    rows = kerasgen.verify(digits_artifact)
-    assert {row["batch"] for row in rows} == {1, 3}
-    assert {row["runtime"] for row in rows} == {*runtimes.RUNTIMES, "litert-int8"}
-    assert main(["verify", str(digits_artifact), "--quiet"]) == 0
+def test_verify_passes(digits_artifact, capsys):
+    assert main(["verify", str(digits_artifact)]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    fields = [row.split() for row in rows]
+    assert {(ok, batch) for ok, _, _, _, batch, *_ in fields} == {
+        ("ok", "1"),
+        ("ok", "3"),
+    }
+    assert {row[2] for row in fields} == {
+        *runtimes.RUNTIMES,
+        "onnx-fp16",
+        "litert-int8",
+    }
+    assert f"{len(rows)} comparisons equal" in last
 
 
 FILES = [
@@ -167,13 +176,19 @@ def test_onnx_axes_and_metadata(digits_artifact):
 def test_weights_are_stored_once(digits_artifact):
     folder = digits_artifact / "onnx"
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    shared = sizes.pop("shared.weights")
+    shared, half = sizes.pop("shared.weights"), sizes.pop("shared.fp16.weights")
     assert shared > 10 * max(sizes.values())
+    assert half == pytest.approx(shared / 2, rel=0.01)
     assert not any(Path(path).is_symlink() for path in folder.iterdir())
 
 
-def test_eight_bit_files_are_smaller_and_measured(digits_artifact, tmp_path):
+def test_smaller_weights_are_measured(digits_artifact, tmp_path):
     rows = json.loads((digits_artifact / "parity.json").read_text())["variants"]
+    halves = [row for row in rows if row["runtime"] == "onnx-fp16"]
+    for row in halves:
+        most = 5e-3 if row["signature"] == "score" else 1e-3  # nats, and the rest
+        assert row["ok"] and 0 < row["max_abs_difference"] < most
+    rows = [row for row in rows if row not in halves]
     assert {row["runtime"] for row in rows} == {"litert-int8"}
     assert len({row["signature"] for row in rows}) == 5
     for row in rows:

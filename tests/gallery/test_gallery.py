@@ -16,6 +16,7 @@ import pytest
 
 import kerasgen
 from kerasgen import tokenizers
+from kerasgen.metrics import features
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -151,6 +152,25 @@ def test_sliders_move_what_is_decoded(site, page, name):
     )
     page.wait_for_selector("#latents[data-done='2']")
     assert page.eval_on_selector("#latents", PIXELS) != before
+
+
+@pytest.mark.parametrize("name", names({"noisy_images", "timestep"}))
+def test_denoising_ends_with_what_the_network_sees(site, page, name):
+    page.goto(f"{site}/{name}/")
+    page.wait_for_selector("#denoising[data-done]")
+    page.select_option("#denoising [name=label]", "3")
+    page.fill("#denoising [name=steps]", "10")
+    page.click("#denoising .go")
+    page.wait_for_selector("#denoising[data-done='2']")
+    noisy, seen = np.array(page.eval_on_selector("#denoising", PIXELS), "uint8")
+    assert np.abs(noisy.astype(int) - seen).mean() < 8  # hardly any noise is left
+    images = seen.reshape(1, 28, 28, 4)[..., :1] / 255
+    _, (label,) = features.extractor("mnist", (28, 28, 1))([images.astype("float32")])
+    assert label == 3
+    slider = "slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }"
+    page.eval_on_selector("#denoising input[type=range]", slider)
+    first, _ = np.array(page.eval_on_selector("#denoising", PIXELS), "uint8")
+    assert np.abs(first.astype(int) - seen).mean() > 40
 
 
 def test_every_model_has_a_page_and_fits_a_phone(site, page):

@@ -155,6 +155,7 @@ def test_pictures(conditional, small_images):
         ({"sampling_steps": 2000}, "sampling_steps must be from 1 to the 1000"),
         ({"restoration_steps": 2000}, "restoration_steps must be at most the 1000"),
         ({"weighting": {"name": "min_snr", "gamma": 0}}, "gamma must be above 0"),
+        ({"guidance": 11.0}, r"guidance must be in \[0, 10\]"),
         ({"scale": 3}, "scale must divide 8 and 8, not be 3"),
         ({"label_dropout": 2.0}, "label_dropout must be"),
         ({"network": {"name": "unet", "patch": 8}}, "needs sides that 16 divides"),
@@ -183,9 +184,10 @@ def files(conditional, tmp_path_factory):
 def test_the_sampler_is_chosen_on_the_command_line(files, conditional, tmp_path):
     out = str(tmp_path / "x.npy")
     arguments = ["generate", str(files / "model.keras"), "-n", "2", "--out", out]
-    choice = ["--sampler", "ddim", "--sampling-steps", "3", "--quiet"]
+    sampler = {"name": "ddim", "eta": 0.5}
+    choice = ["--sampler", json.dumps(sampler), "--sampling-steps", "3", "--quiet"]
     assert main([*arguments, *choice, "--label", "1", "--guidance", "2"]) == 0
-    other = conditional.changed(sampler="ddim", sampling_steps=3)
+    other = conditional.changed(sampler=sampler, sampling_steps=3)
     expected = other.generate(2, label=1, guidance=2.0)
     np.testing.assert_allclose(np.load(out), expected, atol=1e-5)
     assert not np.allclose(expected, conditional.generate(2, label=1, guidance=2.0))
@@ -256,9 +258,10 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
     assert figures["bits_per_dim"]["value"] > 0
     out = str(tmp_path / "artifact")
     export = ["export", run, "--out", out, "--formats", "onnx", "--quiet"]
-    assert main([*export, "--sampler", "heun", "--sampling-steps", "3"]) == 0
+    choice = ["--sampler", "heun", "--sampling-steps", "3", "--guidance", "1.5"]
+    assert main([*export, *choice]) == 0
     card = (tmp_path / "artifact" / "README.md").read_text()
-    assert "Sampler: heun, 3 steps" in card
+    assert "Sampler: heun, 3 steps, guidance 1.5 where none is given" in card
     drawn = {}
     for runtime in ("keras", "onnx"):
         file = str(tmp_path / f"{runtime}.npy")
@@ -266,3 +269,9 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
         assert main([*generate, "--label", "3", "--seed", "5"]) == 0
         drawn[runtime] = np.load(file)
     np.testing.assert_allclose(drawn["keras"], drawn["onnx"], atol=2e-3)
+    file = str(tmp_path / "guided.npy")
+    generate = ["generate", out, "--label", "3", "--seed", "5", "--out", file]
+    assert main([*generate, "--guidance", "1.5", "--quiet"]) == 0
+    np.testing.assert_array_equal(np.load(file), drawn["keras"])
+    assert main([*generate, "--guidance", "1", "--quiet"]) == 0
+    assert not np.allclose(np.load(file), drawn["keras"], atol=1e-3)

@@ -218,6 +218,74 @@ function latentsPanel(name, encoder, generator) {
   return () => work(encoder && generator ? start : show);
 }
 
+/** Normal numbers of a seed (mulberry32, Box and Muller); the page's own. */
+function normals(seed, n) {
+  const uniform = () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t ^= t + Math.imul(t ^ (t >>> 7), 61 | t);
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+  return Float32Array.from({ length: n }, () =>
+    Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+}
+
+/** Every step of DDIM (Song et al., 2021, eq. 12 with sigma 0), to look at. */
+function denoisingPanel(name) {
+  const { node, controls, button, status, work } =
+    panel("denoising", "Watch noise become an image", "Denoise");
+  const { noisy_images: { shape: [, ...shape] } } = model.signatures[name].inputs;
+  const { alpha_bar: alphaBar } = model.constants;
+  const seed = seedField();
+  const steps = element("input",
+    { type: "number", name: "steps", value: 25, min: 1, max: 100, step: 1 });
+  controls.append(field("seed", seed), field("steps", steps));
+  const values = options(name, controls, ["noisy_images", "timestep"]);
+  controls.append(button);
+  const [noisy, clean] = [element("canvas"), element("canvas")];
+  const place = element("input", { type: "range", min: 0, value: 0, step: 1 });
+  node.append(element("div", { className: "pair" },
+    field("the image, with its noise", noisy), field("what the network sees in it", clean)),
+  field("step", place), status);
+
+  let film = []; // [x, x_0] of each step, in [-1, 1]
+  const show = (i) => {
+    place.value = i;
+    for (const [canvas, x] of [[noisy, film[i][0]], [clean, film[i][1]]]) {
+      const data = x.map((value) => Math.min(1, Math.max(0, (value + 1) / 2)));
+      paint(canvas, { dims: [1, ...shape], data }, 0);
+    }
+  };
+  place.oninput = () => film.length && show(Math.min(place.value, film.length - 1));
+
+  const denoise = () => work(async () => {
+    const n = Math.min(Math.max(Math.trunc(Number(steps.value)), 1), alphaBar.length);
+    let x = normals(Math.trunc(Number(seed.value)), shape.reduce((a, b) => a * b));
+    await session(name);
+    film = [];
+    place.max = n - 1;
+    const time = (i) => Math.round((alphaBar.length - 1) * (n > 1 ? 1 - i / (n - 1) : 1));
+    for (let i = 0; i < n; i++) {
+      const rows = { noisy_images: x, timestep: [time(i)], ...values(1) };
+      const { noise: { data: eps } } = await run(name, rows, 1);
+      const [now, then] = [alphaBar[time(i)], i + 1 < n ? alphaBar[time(i + 1)] : 1];
+      const levels = [now, 1 - now, then, 1 - then].map(Math.sqrt);
+      const [alpha, sigma, nextAlpha, nextSigma] = levels;
+      const estimate = x.map((value, p) =>
+        Math.min(1, Math.max(-1, (value - sigma * eps[p]) / alpha)));
+      film.push([x, estimate]);
+      show(i);
+      status.textContent = `Step ${i + 1} of ${n}…`;
+      await new Promise((done) => setTimeout(done, 20));
+      x = x.map((value, p) =>
+        nextAlpha * estimate[p] + nextSigma * (value - alpha * estimate[p]) / sigma);
+    }
+    return `${n} steps, computed in this page. Move the slider to see each again.`;
+  });
+  button.onclick = denoise;
+  return denoise;
+}
+
 function textPanel(name, title, go) {
   const { node, controls, button, status, work } = panel("text", title, go);
   const sampled = "seed" in model.signatures[name].inputs;
@@ -256,10 +324,11 @@ function textPanel(name, title, go) {
   return complete;
 }
 
-const { images, latents, encoder, text, translation } = model.panels;
+const { images, latents, encoder, denoiser, text, translation } = model.panels;
 const first = [
   images && imagesPanel(images),
   latents && latentsPanel(latents, encoder, images),
+  denoiser && model.constants.alpha_bar && denoisingPanel(denoiser),
   text && textPanel(text, "Continue a text", "Write"),
   translation && textPanel(translation, "Translate", "Translate"),
 ].filter(Boolean);
