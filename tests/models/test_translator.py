@@ -1,7 +1,10 @@
 """The translator: pairs, the search it serves, and what bad input is told."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
+import plain
 import pytest
 import tensorflow as tf
 
@@ -93,6 +96,50 @@ def test_one_beam_is_greedy_without_a_cache(style):
             logits[0] = -np.inf
             target.append(int(logits.argmax()))
         assert row[row != 0].tolist() == target[1:]
+
+
+ARTIFACT = Path(__file__).parents[2] / "saved_models" / "translator_multi30k"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ARTIFACT.exists(), reason="translator_multi30k isn't there")
+def test_the_search_of_the_artifact_is_a_plain_one():
+    """On 200 sentences; where rounding decides between two, they are equally good."""
+    try:
+        source = data.load(recipe.read("translator_multi30k").data)
+    except InputError as error:
+        pytest.skip(str(error))
+    model = kerasgen.load(ARTIFACT)
+    texts = source["validation"].x[:200]
+    ids = model.codec.ids(list(texts))
+    found = model.codec.texts(model.serve("translate_ids", token_ids=ids)["output_ids"])
+    shape = (model.beam, model.context)
+    network = tf.function(model.network, reduce_retracing=True)
+    different = 0
+    for row, text in zip(ids, found, strict=True):
+        sources = np.repeat(row[None], model.beam, axis=0)
+
+        def logits_after(rows, sources=sources):
+            target = np.zeros(shape, "int32")
+            target[: len(rows), : len(rows[0])] = rows
+            logits = network([tf.constant(sources), tf.constant(target)])
+            return logits[: len(rows), len(rows[0]) - 1].numpy()
+
+        limit = min(model.context, 2 * np.count_nonzero(row) + 10)
+        search = model.beam, model.length_penalty
+        tokens, score = plain.beam_search(logits_after, limit, *search)
+        (expected,) = model.codec.texts(np.array([tokens]))
+        if text != expected:
+            different += 1
+            (tokens,) = model.codec.ids([text])
+            ours = [*tokens[1:].tolist(), 1]
+            chances = [
+                tf.nn.log_softmax(logits_after([[1, *ours[:t]]])[0])[token]
+                for t, token in enumerate(ours)
+            ]
+            penalty = ((5 + len(ours)) / 6) ** model.length_penalty
+            assert np.sum(chances) / penalty == pytest.approx(score, abs=1e-3)
+    assert different <= 1
 
 
 def test_strings_are_translated_in_the_graph(trained):
