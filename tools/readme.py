@@ -24,6 +24,9 @@ HEADLINES = (
     "fid",
     "bleu_tokenized",
     "accuracy",
+    "validity",
+    "nats_per_frame",
+    "nats_per_char",
     "reconstruction_error",
 )
 
