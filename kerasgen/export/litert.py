@@ -1,5 +1,6 @@
 """LiteRT (TensorFlow Lite), for phones and small devices: one file a signature."""
 
+import tempfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -30,10 +31,14 @@ def write(savedmodel: Path, signatures, folder: Path, budget: int) -> dict[str, 
     """
     folder.mkdir()
     unsupported = {}
+    loaded = tf.saved_model.load(str(savedmodel))
     for name in signatures:
         try:
-            content = convert(savedmodel, name)
-            small = convert(savedmodel, name, int8=True)
+            # By itself: the converter reads all of a file, for every signature.
+            with tempfile.TemporaryDirectory() as alone:
+                _write_alone(loaded.signatures[name], name, alone)
+                content = convert(Path(alone), name)
+                small = convert(Path(alone), name, int8=True)
         except Exception as error:  # the converter raises all kinds
             unsupported[name] = " ".join(str(error).split())[:300]
             continue
@@ -46,3 +51,11 @@ def write(savedmodel: Path, signatures, folder: Path, budget: int) -> dict[str, 
             budget -= len(small)
             (folder / f"{name}.int8.tflite").write_bytes(small)
     return unsupported
+
+
+def _write_alone(function, name: str, path: str) -> None:
+    """A SavedModel of one signature of a loaded one."""
+    module = tf.Module()
+    module.function, module.read = function, list(function.variables)
+    with quiet():
+        tf.saved_model.save(module, path, signatures={name: function})
