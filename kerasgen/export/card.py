@@ -1,6 +1,7 @@
 """The card of an artifact: what it is, how good, how to use it."""
 
 import json
+import textwrap
 from pathlib import Path
 
 from kerasgen.export import serving
@@ -13,17 +14,24 @@ def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
     name = recipe.name if recipe else model.name
     about = recipe.description if recipe else _first_line(model)
     parts = [f"# {name}", about + "."]
-    parts += [
-        f"![{path.stem}]({path.name})"
-        for path in [folder / "samples.png"]
-        if path.exists()
-    ]
+    parts.append(_samples(folder))
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
     parts += [_signatures(model), _use(model, folder, name)]
     others = sorted(p for p in folder.glob("*.png") if p.stem != "samples")
     parts += [f"## {p.stem.capitalize()}\n\n![{p.stem}]({p.name})" for p in others]
     text = "\n\n".join(part for part in parts if part) + "\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _samples(folder) -> str:
+    """A grid of images, or how texts begin."""
+    if (folder / "samples.png").exists():
+        return "![samples](samples.png)"
+    if (folder / "samples.txt").exists():
+        text = (folder / "samples.txt").read_text(encoding="utf-8").strip()
+        begin = "\n".join(text[:500].splitlines()[:-1]) or text[:500]
+        return f"```\n{begin}\n```\n\n[More samples](samples.txt)"
+    return ""
 
 
 def _first_line(model: Model) -> str:
@@ -39,7 +47,12 @@ def _first_line(model: Model) -> str:
 def _facts(model, folder, recipe) -> str:
     lines = [f"- Model: `{type(model).__name__}`, {model.count_params():,} parameters"]
     if recipe:
-        lines.append(f"- Data: `{recipe.data}`")
+        splits = recipe.data
+        if isinstance(splits, dict):
+            parts = ", ".join(f"{split} `{data}`" for split, data in splits.items())
+        else:
+            parts = f"`{splits}`"
+        lines.append(f"- Data: {parts}")
         lines.append(
             f"- Trained by `kerasgen train {recipe.name}`, seed "
             f"{recipe.train.seed} ([recipe.yaml](recipe.yaml))"
@@ -62,7 +75,8 @@ def _facts(model, folder, recipe) -> str:
             what = f"Weights of {bits} bits (`*.{kind}.*`)"
             lines.append(f"- {what}: answers differ by {max(losses):.1e}")
     lines += [
-        f"- Not exported: `{row['signature']}` to {row['runtime']}: {row['reason']}"
+        f"- Not exported: `{row['signature']}` to {row['runtime']}: "
+        + textwrap.shorten(row["reason"], 80, placeholder=" …")
         for row in parity["unsupported"]
     ]
     return "\n".join(lines)
