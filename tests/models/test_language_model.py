@@ -1,12 +1,15 @@
 """The language model: prompts, caches, strings, and what bad input is told."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 import kerasgen
-from kerasgen import data, models, recipe
+from kerasgen import data, decoding, models, random, recipe, zoo
 from kerasgen.data.text import Windows, cut, tokenized
 from kerasgen.errors import InputError
 from kerasgen.random import row_seeds
@@ -166,6 +169,57 @@ def test_prefill_and_steps_write_what_generate_does(trained):
     found = trained.serve("generate", token_ids=ids, **options)["output_ids"][0]
     stop = row.index(1, 1) + 1 if 1 in row[1:] else len(row)
     assert found[found != 0].tolist() == row[:stop]
+
+
+ARTIFACT = Path(__file__).parents[2] / "saved_models" / "gpt_tiny_shakespeare"
+
+
+def gap(model, rows, i, length, place):
+    """How much better than the second the best token of row i at `place` was."""
+    logits = model.serve("logits", token_ids=rows["token_ids"][i : i + 1])["logits"]
+    logits = logits[:, -1] + np.where(np.arange(logits.shape[-1]) == 0, -1e9, 0.0)
+    one = {key: row[i : i + 1] for key, row in rows.items()}
+    scaled = logits / np.maximum(one["temperature"], 1e-6)[:, None]
+    likely = decoding.limited(ops.cast(scaled, "float32"), one["top_k"], one["top_p"])
+    drawn = one["temperature"] > 0
+    noise = random.gumbel(one["seed"], (logits.shape[-1],), place - length)
+    best = np.sort(np.asarray(likely + noise if drawn else logits)[0])
+    return best[-1] - best[-2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ARTIFACT.exists(), reason="the artifact isn't there")
+@pytest.mark.parametrize("runtime", ["savedmodel", "onnx"])
+def test_the_artifact_writes_the_same_in_every_runtime(runtime):
+    """200 rows of 100 tokens; where rounding decides, two are equally good."""
+    place = zoo.find(ARTIFACT)
+    model, n = zoo.load_keras(place.keras), 200
+    rng = np.random.default_rng(0)
+    text = "First Citizen: Before we proceed any further, hear me speak."
+    prompts = [text[: rng.integers(1, len(text))] for _ in range(n)]
+    rows = {
+        "token_ids": model.codec.ids(prompts),
+        "seed": row_seeds(7, n),
+        "temperature": rng.choice([0.0, 0.7, 1.0], n).astype("float32"),
+        "top_k": rng.choice([0, 5, 20], n).astype("int32"),
+        "top_p": rng.choice([0.8, 0.95, 1.0], n).astype("float32"),
+        "max_new_tokens": np.full(n, 100, "int32"),
+    }
+    expected = model.serve("generate", **rows)["output_ids"]
+    serve, _ = zoo.server(place, runtime, "generate")
+    found = serve("generate", **rows)["output_ids"]
+    different = np.flatnonzero((found != expected).any(axis=1))
+    assert len(different) <= 1
+    for i in different:
+        first = int(np.flatnonzero(found[i] != expected[i])[0])
+        before = rows | {"token_ids": np.array(expected)[:, :first]}
+        assert (
+            gap(model, before, i, np.count_nonzero(rows["token_ids"][i]), first) < 1e-4
+        )
+    alone = {key: row[5:6] for key, row in rows.items()}
+    (row,) = serve("generate", **alone)["output_ids"]
+    np.testing.assert_array_equal(row, found[5, : len(row)])
+    assert not found[5, len(row) :].any()
 
 
 @pytest.mark.parametrize(
