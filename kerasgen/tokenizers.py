@@ -53,6 +53,10 @@ class Tokenizer:
         """In the graph: int32 `(batch, T)` -> strings `(batch,)`."""
         raise NotImplementedError
 
+    def resources(self) -> list:
+        """What `ragged` and `strings` read beside the graph; SavedModels keep it."""
+        return []
+
     def values(self) -> dict:
         """Plain values, `name` among them, that `restored` takes."""
         raise NotImplementedError
@@ -212,8 +216,13 @@ class SentencePiece(Tokenizer):
     @functools.cached_property
     def _layer(self):
         import keras_nlp
+        import tensorflow as tf
 
-        return keras_nlp.tokenizers.SentencePieceTokenizer(proto=self.proto)
+        with tf.init_scope():  # outlives the graph that asks for it first
+            return keras_nlp.tokenizers.SentencePieceTokenizer(proto=self.proto)
+
+    def resources(self):
+        return [self._layer._sentence_piece]
 
     def ragged(self, texts):
         import tensorflow as tf

@@ -4,7 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from kerasgen.export import serving
+from kerasgen.export import runtimes, serving
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
@@ -59,11 +59,11 @@ def _facts(model, folder, recipe) -> str:
         )
     lines += [f"- {fact}" for fact in model.facts()]
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
-    runtimes = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
+    names = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
     worst = max((row["max_abs_difference"] for row in parity["rows"]), default=0.0)
     lines.append(
         f"- Verified: {len(parity['rows'])} comparisons with Keras in "
-        f"{', '.join(runtimes)}; largest difference {worst:.1e}"
+        f"{', '.join(names)}; largest difference {worst:.1e}"
     )
     for kind, bits in (("fp16", 16), ("int8", 8)):
         losses = [
@@ -95,9 +95,10 @@ def _figures(folder, recipe) -> str:
     ]
     for name, figure in content["figures"].items():
         protocol = f"{figure['split']}, {figure['samples']:,} examples; "
+        protocol += figure["protocol"].replace("|", r"\|")  # it would end a cell
         rows.append(
             f"| {name} | {figure['value']:.4g} {figure['unit']} | "
-            f"{paper.get(name, '')} | {protocol}{figure['protocol']} |"
+            f"{paper.get(name, '')} | {protocol} |"
         )
     return "\n".join(rows)
 
@@ -135,9 +136,11 @@ def _use(model, folder, served) -> str:
     if (folder / "1").exists():
         name, values = first("savedmodel")
         tensors = ", ".join(f"{k}=tf.constant({v})" for k, v in values.items())
+        text = "import tensorflow_text  # SentencePiece, which TF Serving has\n"
+        text = text if runtimes.libraries(folder / "1") else ""
         blocks += [
             "TensorFlow, without kerasgen or Keras:\n\n```python\n"
-            "import numpy as np\nimport tensorflow as tf\n\n"
+            f"import numpy as np\nimport tensorflow as tf\n{text}\n"
             f'model = tf.saved_model.load("1")\n'
             f'outputs = model.signatures["{name}"]({tensors})\n```',
             _serving(model, served),

@@ -38,7 +38,10 @@ def savedmodel(artifact: Path, signature: str) -> Callable:
     """TensorFlow's Python loader."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path("savedmodel", artifact, signature)))
+    folder = path("savedmodel", artifact, signature)
+    for library in libraries(folder):
+        tf.load_op_library(str(library))
+    loaded = tf.saved_model.load(str(folder))
     function = loaded.signatures[signature]
 
     def call(inputs: dict) -> dict:
@@ -47,6 +50,15 @@ def savedmodel(artifact: Path, signature: str) -> Callable:
         return {name: value.numpy() for name, value in outputs.items()}
 
     return call
+
+
+def libraries(savedmodel: Path) -> list[Path]:
+    """Those of operations that TF Serving has, but TensorFlow alone has not."""
+    if b"SentencepieceOp" not in (savedmodel / "saved_model.pb").read_bytes():
+        return []
+    text = importlib.util.find_spec("tensorflow_text")  # importing it imports Keras
+    (home,) = text.submodule_search_locations
+    return [Path(home) / "python" / "ops" / "_sentencepiece_tokenizer.so"]
 
 
 def onnx(artifact: Path, signature: str, runtime: str = "onnx") -> Callable:
@@ -141,6 +153,9 @@ class _CSession:
         self.tf.TF_StringGetSize.restype = ctypes.c_size_t
         self.tf.TF_Dim.restype = ctypes.c_int64
         self.status = ctypes.c_void_p(self.tf.TF_NewStatus())
+        for file in libraries(folder):
+            self.tf.TF_LoadLibrary(str(file).encode(), self.status)
+            self._check()
         self.graph = ctypes.c_void_p(self.tf.TF_NewGraph())
         tags = (ctypes.c_char_p * 1)(b"serve")
         self.session = ctypes.c_void_p(

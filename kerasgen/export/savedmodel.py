@@ -12,6 +12,10 @@ from kerasgen.models.base import Model
 def write(model: Model, path: Path) -> None:
     """Write every signature of `model`; the first is `serving_default` too."""
     archive = keras.export.ExportArchive()  # finds variables; track() stores them twice
+    for resource in (
+        model.codec.tokenizer.resources() if hasattr(model, "codec") else ()
+    ):
+        archive.track(resource)
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
     for i, (name, signature) in enumerate(served.items()):
         for key in [name] if i else [name, "serving_default"]:

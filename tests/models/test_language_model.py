@@ -1,5 +1,6 @@
 """The language model: prompts, caches, strings, and what bad input is told."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from kerasgen import data, decoding, models, random, recipe, zoo
 from kerasgen.data.text import Windows, cut, tokenized
 from kerasgen.errors import InputError
 from kerasgen.random import row_seeds
-from kerasgen.tokenizers import Bytes, Characters
+from kerasgen.tokenizers import Bytes, Characters, SentencePiece
 
 TEXTS = ["abcabcabc", "cab", "bca", "abba"] * 8
 
@@ -143,6 +144,16 @@ def test_strings_are_completed_in_the_graph(trained):
     ids = trained.serve("generate", token_ids=trained.codec.ids(prompts), **given)
     expected = trained.codec.texts(ids["output_ids"])
     assert [text.decode() for text in texts] == expected
+
+
+def test_sentencepiece_goes_into_the_savedmodel(tmp_path):
+    pieces = SentencePiece.train([f"line {i} of words" for i in range(300)], size=320)
+    model = language_model(tokenizer=pieces, max_new_tokens=3)
+    model.export(tmp_path / "artifact", formats=["savedmodel"])
+    parity = json.loads((tmp_path / "artifact" / "parity.json").read_text())
+    found = {row["runtime"] for row in parity["rows"] if row["signature"] == "complete"}
+    assert found == {"savedmodel", "tensorflow_c"}
+    assert "import tensorflow_text" in (tmp_path / "artifact" / "README.md").read_text()
 
 
 def test_prefill_and_steps_write_what_generate_does(trained):
