@@ -83,7 +83,9 @@ def copy_onnx(source: Path, names, folder: Path) -> list[str]:
     """Copy ONNX files with the weights that they need; -> those with shared ones."""
     folder.mkdir()
     protos = {name: onnx.load(source / f"{name}.onnx") for name in names}
-    share_weights(protos.values(), folder)
+    # ONNX Runtime's web build looks for no other file from within a loop.
+    flat = [p for p in protos.values() if len([*loops.with_subgraphs(p.graph)]) == 1]
+    share_weights(flat, folder)
     for name, proto in protos.items():
         onnx.save(proto, folder / f"{name}.onnx")
     return [
