@@ -42,6 +42,18 @@ def heatmap(weights: np.ndarray, rows: list[str], columns: list[str]) -> np.ndar
         return np.asarray(Image.open(file).convert("RGB")) / 255.0
 
 
+def molecules(texts: list[str]) -> np.ndarray:
+    """Structural formulas of the SMILES that are molecules: an image in [0, 1], white
+    where none is."""
+    from rdkit import Chem, rdBase
+    from rdkit.Chem import Draw
+
+    with rdBase.BlockLogs():
+        found = [m for m in map(Chem.MolFromSmiles, filter(None, texts)) if m]
+    drawn = Draw.MolsToGridImage(found or [Chem.Mol()], molsPerRow=3)
+    return np.asarray(drawn.convert("RGB"), "float32") / 255.0
+
+
 def write(stem: Path, samples) -> Path:
     """Write samples to `stem`.png (images) or `stem`.txt (strings); return the path."""
     from kerasgen.training.checkpoint import atomic

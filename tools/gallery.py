@@ -3,7 +3,8 @@
     python tools/gallery.py [--zoo DIR] [--out DIR] [--budget MB]
 
 The site (default: build/gallery) is files only; any web server can hold it. ONNX
-Runtime's WebAssembly build is fetched by npm once and becomes part of it.
+Runtime's WebAssembly build, and what draws molecules, are fetched by npm once and
+become part of it.
 """
 
 import argparse
@@ -27,31 +28,38 @@ from kerasgen.export import loops, manifest
 from kerasgen.export.onnx import share_weights
 
 SITE = Path(__file__).parent / "site"
-RUNTIME = "onnxruntime-web@1.30.0"
-RUNTIME_FILES = (
-    "ort.wasm.min.mjs",
-    "ort-wasm-simd-threaded.mjs",
-    "ort-wasm-simd-threaded.wasm",
-)
+# npm's package -> the files of its dist/ that the site has in its folder lib/.
+PACKAGES = {
+    "onnxruntime-web@1.30.0": (
+        "ort.wasm.min.mjs",
+        "ort-wasm-simd-threaded.mjs",
+        "ort-wasm-simd-threaded.wasm",
+    ),
+    "smiles-drawer@2.4.1": ("smiles-drawer.min.mjs",),
+}
 
 
-def vendored(cache: Path) -> Path:
-    """The folder of the web runtime's files, fetched by npm if they aren't there."""
-    folder = cache / RUNTIME.replace("@", "-")
-    if all((folder / name).exists() for name in RUNTIME_FILES):
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
+def vendored(package: str, cache: Path) -> list[Path]:
+    """The files of a package that the site needs, fetched by npm if they aren't there.
+
+    Raises:
+        InputError: if npm can't fetch it.
+    """
+    files = [cache / package.replace("@", "-") / name for name in PACKAGES[package]]
+    if all(path.exists() for path in files):
+        return files
+    files[0].parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        command = ["npm", "pack", RUNTIME, "--silent", "--pack-destination", scratch]
+        command = ["npm", "pack", package, "--silent", "--pack-destination", scratch]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise InputError(f"npm can't fetch {RUNTIME}: {error}") from error
+            raise InputError(f"npm can't fetch {package}: {error}") from error
         with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-            for name in RUNTIME_FILES:
-                member = archive.extractfile(f"package/dist/{name}")
-                (folder / name).write_bytes(member.read())
-    return folder
+            for path in files:
+                member = archive.extractfile(f"package/dist/{path.name}")
+                path.write_bytes(member.read())
+    return files
 
 
 def panels(signatures: dict) -> dict[str, str]:
@@ -184,6 +192,7 @@ class Entry:
         values = yaml.safe_load(recipe.read_text("utf-8")) if recipe.exists() else {}
         self.description = values.get("description", "")
         self.paper = values.get("paper", {})
+        self.molecules = values.get("evaluate", {}).get("molecules", False)
         self.family = values.get("family", "model").replace("_", " ")
         metrics = (folder / "metrics.json").read_text(encoding="utf-8")
         self.figures = json.loads(metrics)["figures"]
@@ -238,6 +247,7 @@ class Entry:
                     "labels": self.manifest.get("labels", []),
                     "constants": self.manifest.get("constants", {}),
                     "prompt": "",
+                    "molecules": self.molecules,
                     "tokenizer": json.loads(tokenizer.read_text("utf-8"))
                     if tokenizer.exists()
                     else None,
@@ -265,11 +275,11 @@ def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) ->
         raise InputError(
             f"there are no artifacts in {zoo}: run `kerasgen export` first"
         )
-    runtime = vendored(cache)
+    libraries = [path for package in PACKAGES for path in vendored(package, cache)]
     shutil.rmtree(out, ignore_errors=True)
-    (out / "ort").mkdir(parents=True)
-    for name in RUNTIME_FILES:
-        shutil.copy(runtime / name, out / "ort")
+    (out / "lib").mkdir(parents=True)
+    for path in libraries:
+        shutil.copy(path, out / "lib")
     for path in SITE.iterdir():
         shutil.copy(path, out)
     entries = [Entry(folder) for folder in folders]

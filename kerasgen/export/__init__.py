@@ -97,6 +97,8 @@ def write_artifact(
             (folder / "recipe.yaml").write_text(recipe.text(), encoding="utf-8")
         for title, picture in model.pictures(examples).items():
             pictures.write(folder / title, picture)
+            if recipe and recipe.evaluate.molecules:
+                pictures.write(folder / title, pictures.molecules(picture)[None])
         card.write(model, folder, recipe)
         described = {k: s.describe() for k, s in model.signatures().items()}
         about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}

@@ -25,13 +25,16 @@ def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
 
 def _samples(folder) -> str:
     """A grid of images, or how texts begin."""
+    texts, parts = folder / "samples.txt", []
     if (folder / "samples.png").exists():
-        return "![samples](samples.png)"
-    if (folder / "samples.txt").exists():
-        text = (folder / "samples.txt").read_text(encoding="utf-8").strip()
+        parts.append("![samples](samples.png)")
+    elif texts.exists():
+        text = texts.read_text(encoding="utf-8").strip()
         begin = "\n".join(text[:500].splitlines()[:-1]) or text[:500]
-        return f"```\n{begin}\n```\n\n[More samples](samples.txt)"
-    return ""
+        parts.append(f"```\n{begin}\n```")
+    if texts.exists():
+        parts.append("[More samples](samples.txt)")
+    return "\n\n".join(parts)
 
 
 def _first_line(model: Model) -> str:

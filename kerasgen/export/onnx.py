@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,9 @@ OPSET = 18
 SHARED = "shared.weights"  # tensors that several files hold
 SHARED_16 = "shared.fp16.weights"
 SMALL = 1024  # bytes: tensors below stay inside
+
+# tf2onnx would copy the graph before each optimisation, to have it if that fails.
+os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
 
 
 def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:

@@ -15,12 +15,11 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     """
     if not recipe.evaluate.molecules:
         return {}
-    from rdkit import Chem, RDLogger
-
-    RDLogger.DisableLog("rdApp.*")
+    from rdkit import Chem, rdBase
 
     def canonical(text: str) -> str | None:
-        molecule = Chem.MolFromSmiles(text) if text else None
+        with rdBase.BlockLogs():  # of why a text is no molecule
+            molecule = Chem.MolFromSmiles(text) if text else None
         return None if molecule is None else Chem.MolToSmiles(molecule)
 
     n = recipe.evaluate.samples

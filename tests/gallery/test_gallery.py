@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from rdkit import Chem
 
 import kerasgen
 from kerasgen import tokenizers
@@ -197,6 +199,28 @@ def test_texts_are_continued_as_in_python(gallery, page, tmp_path):
         page.wait_for_selector("#text[data-done='2']")
         found = page.get_attribute("#text", "data-text")
     assert found == model.generate(1, seed=7, prompt="abba")[0]
+
+
+def smiles():
+    """Artifacts whose samples are molecules."""
+    recipes = sorted((ROOT / "saved_models").glob("*/recipe.yaml"))
+    values = {path.parent.name: yaml.safe_load(path.read_text()) for path in recipes}
+    return [name for name, v in values.items() if v["evaluate"].get("molecules")]
+
+
+@pytest.mark.parametrize("name", smiles())
+def test_molecules_are_drawn(site, page, name):
+    page.goto(f"{site}/{name}/")
+    page.wait_for_selector("#text[data-done='1']")
+    texts = page.get_attribute("#text", "data-text").split("\n")
+    assert texts == kerasgen.load(ROOT / "saved_models" / name).generate(6, seed=7)
+    valid = [bool(text) and Chem.MolFromSmiles(text) is not None for text in texts]
+    figures = "#text .molecules figure"
+    drawn = page.eval_on_selector_all(
+        figures, "all => all.map(f => f.querySelectorAll('svg path, svg line').length)"
+    )
+    assert [lines > 0 for lines in drawn] == valid
+    assert sum(valid) >= 5
 
 
 TEXTS = ["", "def f(x):\n    return x", "  two  spaces ", "naïve – 漢字 🎉", "the the"]

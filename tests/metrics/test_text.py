@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerasgen import recipe
+from kerasgen import pictures, recipe
 from kerasgen.data import music
 from kerasgen.data.text import _split, tokenized
 from kerasgen.metrics import molecules, text
@@ -104,6 +104,13 @@ def test_molecules_are_valid_different_and_new():
         molecules.figures(model, serve, None, known, recipe.read("vae_digits"), None)
         == {}
     )
+
+
+def test_molecules_are_drawn():
+    pytest.importorskip("rdkit")
+    formula, none = pictures.molecules(["CCO", "CC(", ""]), pictures.molecules(["CC("])
+    assert formula.shape[2] == 3 and formula.max() <= 1.0
+    assert formula.min() < 0.5 and none.min() == 1.0
 
 
 def test_chorales_are_text_and_music(tmp_path):

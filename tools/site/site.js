@@ -1,14 +1,15 @@
 // The visitor generates: ONNX Runtime runs the artifacts' own files, here in the page.
-import * as ort from "./ort/ort.wasm.min.mjs";
+import * as ort from "./lib/ort.wasm.min.mjs";
 import { tokenizer } from "./tokenizers.js";
 
-ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+ort.env.wasm.wasmPaths = new URL("./lib/", import.meta.url).href;
 ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1; // more would need headers that static hosts don't send
 
 const model = JSON.parse(document.getElementById("model").textContent);
 const CELLS = 16; // images drawn at once
 const SLIDERS = 16;
+const MOLECULES = 6; // drawn at once
 
 /** Row i of generate(n, seed) has the seed (seed * 2654435761 + i) mod 2^32, as int32. */
 export function rowSeeds(seed, n) {
@@ -299,7 +300,8 @@ function textPanel(name, title, go) {
   const values = options(name, controls, ["token_ids", "seed"]);
   controls.append(button);
   const answer = element("pre", { className: "answer" });
-  node.append(answer, status);
+  const drawings = element("div", { className: "molecules" });
+  node.append(...(model.molecules ? [drawings] : []), answer, status);
 
   const complete = () => work(async () => {
     const ids = codec.encode(prompt.value);
@@ -307,21 +309,40 @@ function textPanel(name, title, go) {
       throw new Error(`The text has ${ids.length} tokens, the model's context ${codec.context}.`);
     }
     await session(name);
+    const n = model.molecules ? MOLECULES : 1;
     const begin = performance.now();
-    const rows = { token_ids: ids, ...values(1) };
-    if (sampled) rows.seed = rowSeeds(Math.trunc(Number(seed.value)), 1);
-    const { output_ids: output } = await run(name, rows, 1);
+    const rows = { token_ids: new Array(n).fill(ids).flat(), ...values(n) };
+    if (sampled) rows.seed = rowSeeds(Math.trunc(Number(seed.value)), n);
+    const { output_ids: { dims: [, length], data } } = await run(name, rows, n);
     const time = performance.now() - begin;
     node.dataset.milliseconds = time;
-    const text = codec.decode(Array.from(output.data));
-    const known = sampled && text.startsWith(prompt.value) ? prompt.value : "";
-    answer.replaceChildren(element("i", {}, known), text.slice(known.length));
-    node.dataset.text = text;
-    const made = output.data.length - (sampled ? ids.length : 0);
+    const texts = Array.from({ length: n }, (_, i) =>
+      codec.decode(Array.from(data.slice(i * length, (i + 1) * length))));
+    answer.replaceChildren(...texts.flatMap((text, i) => {
+      const known = sampled && text.startsWith(prompt.value) ? prompt.value : "";
+      return [i ? "\n" : "", element("i", {}, known), text.slice(known.length)];
+    }));
+    node.dataset.text = texts.join("\n");
+    if (model.molecules) await drawMolecules(drawings, texts);
+    const made = n * (length - (sampled ? ids.length : 0));
     return `${made} tokens in ${milliseconds(time)} ms, computed in this page.`;
   });
   button.onclick = complete;
   return complete;
+}
+
+/** Structural formulas of SMILES; what is no molecule says so. */
+async function drawMolecules(place, texts) {
+  const { default: Smiles } = await import("./lib/smiles-drawer.min.mjs");
+  const drawer = new Smiles.SvgDrawer({ width: 240, height: 180, padding: 12 });
+  const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  place.replaceChildren(...texts.map((text) => {
+    const image = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    let drawn = element("p", {}, "not a molecule");
+    Smiles.parse(text, (tree) => { drawer.draw(tree, image, theme); drawn = image; },
+      () => {});
+    return element("figure", { title: text }, drawn);
+  }));
 }
 
 const { images, latents, encoder, denoiser, text, translation } = model.panels;
@@ -329,7 +350,8 @@ const first = [
   images && imagesPanel(images),
   latents && latentsPanel(latents, encoder, images),
   denoiser && model.constants.alpha_bar && denoisingPanel(denoiser),
-  text && textPanel(text, "Continue a text", "Write"),
+  text && (model.molecules ? textPanel(text, "Draw molecules", "Draw")
+    : textPanel(text, "Continue a text", "Write")),
   translation && textPanel(translation, "Translate", "Translate"),
 ].filter(Boolean);
 for (const start of first) await start();
