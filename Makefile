@@ -51,9 +51,10 @@ test-gallery: .venv/.installed-test
 	$(BIN)/pip install --quiet --editable '.[gallery]'
 	$(BIN)/python -m pytest tests/gallery -s
 
-# NVIDIA Triton serves saved_models by HTTP and gRPC. It needs NumPy 1: its own venv.
+# NVIDIA Triton serves saved_models by HTTP and gRPC, half a minute of load for each file.
+# It needs NumPy 1: its own venv.
 test-serving: install .venv-serving/.installed
-	$(BIN)/python tools/serving.py --json build/serving.json
+	$(BIN)/python tools/serving.py --seconds 10 --json build/serving.json
 
 .venv-serving/.installed: tools/serving.txt
 	$(PYTHON) -m venv .venv-serving

@@ -2,10 +2,11 @@
 
     python tools/serving.py [NAME …] [--zoo DIR] [--seconds S] [--json FILE]
 
-For each artifact the first signature is served twice: the SavedModel through
-TensorFlow's C loader, the ONNX file through ONNX Runtime. 32 clients ask by HTTP and
-gRPC for rows that Keras has computed before, in requests of mixed sizes. Exit status 1
-if a request fails or a row is wrong. Needs `.venv-serving` (`make test-serving`).
+For each artifact the first signature is served: of the SavedModel through TensorFlow's
+C loader, and of the ONNX files, which take no strings, through ONNX Runtime. 32 clients
+ask by HTTP and gRPC for rows that Keras has computed before, in requests of mixed
+sizes; then two clients for one row at a time, and for 32. Exit status 1 if a request
+fails or a row is wrong. Needs `.venv-serving` (`make test-serving`).
 """
 
 import argparse
@@ -25,34 +26,37 @@ from kerasgen.export import manifest, runtimes, savedmodel
 from kerasgen.zoo import load_keras
 
 PYTHON = Path(__file__).parents[1] / ".venv-serving" / "bin" / "python"
-RUNTIMES = ("tensorflow_c", "onnx")
+RUNTIMES = {"tensorflow_c": "savedmodel", "onnx": "onnx"}  # and their format
 ROWS, LENGTH = 64, 8  # that requests are made of; equal lengths: they share batches
 
 
 def prepare(artifact: Path, scratch: Path) -> list[dict]:
     """Rows and what Keras answers -> a service for each runtime."""
     model = load_keras(artifact / "model.keras")
-    name, signature = next(iter(model.signatures().items()))
-    inputs = signature.example(ROWS, seed=0, length=LENGTH)
     stem = scratch / artifact.name
-    np.savez(f"{stem}-inputs.npz", **inputs)
-    np.savez(f"{stem}-outputs.npz", **model.serve(name, **inputs))
     stem.mkdir()  # the artifact, and what the C loader needs
     for path in artifact.iterdir():
         (stem / path.name).symlink_to(path.resolve())
     savedmodel.write_endpoints(stem)
-    return [
-        {
-            "name": f"{artifact.name}-{runtime}",
-            "artifact": str(stem),
-            "runtime": runtime,
-            "signature": name,
-            "tolerance": signature.tolerance,
-            "rows": str(stem),
-        }
-        for runtime in RUNTIMES
-        if runtimes.path(runtime, artifact, name).exists()
-    ]
+    services = []
+    for runtime, format in RUNTIMES.items():
+        every = model.signatures().items()
+        name, signature = next((k, s) for k, s in every if s.serves(format))
+        if not runtimes.path(runtime, artifact, name).exists():
+            continue
+        inputs = signature.example(ROWS, seed=0, length=LENGTH)
+        rows = f"{stem}-{runtime}"
+        np.savez(f"{rows}-inputs.npz", **inputs)
+        np.savez(f"{rows}-outputs.npz", **without_objects(model.serve(name, **inputs)))
+        service = {"name": Path(rows).name, "artifact": str(stem), "rows": rows}
+        service |= {"runtime": runtime, "signature": name}
+        services.append(service | {"tolerance": signature.tolerance})
+    return services
+
+
+def without_objects(arrays: dict) -> dict:
+    """The same with bytes of a fixed width for objects, which would be pickled."""
+    return {k: a.astype("S") if a.dtype == object else a for k, a in arrays.items()}
 
 
 def measure(services: list[dict], seconds: float, scratch: Path) -> dict:
