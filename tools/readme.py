@@ -1,5 +1,6 @@
-"""Write the tables of README.md: trained models, from their metrics.json, and the speed
-of backends and of runtimes, from what `tools/benchmark.py` wrote.
+"""Write the tables of README.md: trained models, from their metrics.json, the worth of
+samples, from what `tools/augment.py` wrote, and the speed of backends and of runtimes,
+from what `tools/benchmark.py` wrote.
 
     python tools/readme.py [--check]
 
@@ -9,11 +10,13 @@ With --check nothing is written; exit status 1 if README.md isn't up to date.
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 
 import yaml
 
 README = Path("README.md")
 BACKENDS = Path("tools/results/backends.json")
+AUGMENT = Path("tools/results/augment.json")
 RUNTIMES = Path("tools/results/runtimes.json")
 SIZES = "MB: SavedModel · ONNX · LiteRT"
 # The figure that a row shows: the first of these that the model has.
@@ -74,6 +77,22 @@ def zoo() -> str:
     return "\n".join(rows) + "\n"
 
 
+def augment() -> str:
+    """How well classifiers of real and of drawn images do, where measured."""
+    if not AUGMENT.exists():
+        return ""
+    measured = json.loads(AUGMENT.read_text(encoding="utf-8"))
+    about = measured["per_class"]
+    sizes = {"real": f"{about['real']} real", "samples": f"{about['samples']} drawn"}
+    sizes["real and samples"] = " and ".join(sizes.values())
+    head = f"| images a class, drawn by {measured['model']} | accuracy |"
+    rows = [head + " runs |", "|---|---|---|"]
+    for kind, values in measured["accuracy"].items():
+        span = f"{min(values):.4f} … {max(values):.4f}"
+        rows.append(f"| {sizes[kind]} | {mean(values):.4f} | {span} |")
+    return "\n".join(rows) + f"\n\n({about['protocol']}.)\n"
+
+
 def backends() -> str:
     """Step times of every family, TensorFlow's ÷ JAX's; nothing if none are known."""
     if not BACKENDS.exists():
@@ -113,10 +132,9 @@ def filled(text: str, name: str, table: str) -> str:
 
 def main() -> int:
     text = README.read_text(encoding="utf-8")
-    tables = {"zoo": zoo(), "backends": backends(), "runtimes": runtimes()}
     fresh = text
-    for name, table in tables.items():
-        fresh = filled(fresh, name, table)
+    for table in (zoo, augment, backends, runtimes):
+        fresh = filled(fresh, table.__name__, table())
     if "--check" in sys.argv[1:]:
         if fresh != text:
             print("README.md is not up to date: run python tools/readme.py")
