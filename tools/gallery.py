@@ -87,10 +87,15 @@ def panels(signatures: dict) -> dict[str, str]:
     return found
 
 
-def copy_onnx(source: Path, names, folder: Path) -> list[str]:
-    """Copy ONNX files with the weights that they need; -> those with shared ones."""
+# Of a signature's ONNX files, the first whose weights have a place.
+VARIANTS = {"": 32, ".fp16": 16, ".int8": 8}  # and the bits of a weight
+
+
+def copy_onnx(source: Path, files: dict[str, str], folder: Path) -> list[str]:
+    """Copy signature -> file, with the weights that they need; -> signatures of which
+    these are in a file of their own, shared."""
     folder.mkdir()
-    protos = {name: onnx.load(source / f"{name}.onnx") for name in names}
+    protos = {name: onnx.load(source / file) for name, file in files.items()}
     # ONNX Runtime's web build looks for no other file from within a loop.
     flat = [p for p in protos.values() if len([*loops.with_subgraphs(p.graph)]) == 1]
     share_weights(flat, folder)
@@ -233,30 +238,44 @@ class Entry:
         chosen = panels(served)
         tokenizer = self.folder / "tokenizer.json"
         data, note = None, ""
-        if chosen:
-            shared = copy_onnx(self.folder / "onnx", chosen.values(), target / "onnx")
+        for variant, bits in VARIANTS.items() if chosen else ():
+            copies = {name: f"{name}{variant}.onnx" for name in chosen.values()}
+            if not all(
+                (self.folder / "onnx" / file).exists() for file in copies.values()
+            ):
+                continue
+            shared = copy_onnx(self.folder / "onnx", copies, target / "onnx")
             if size(target) > budget:
                 shutil.rmtree(target / "onnx")
                 note = "<section>This model is too large to run in a page.</section>"
-            else:
-                data = {
-                    "name": self.name,
-                    "panels": chosen,
-                    "shared": shared,
-                    "signatures": {k: signatures[k] for k in chosen.values()},
-                    "labels": self.manifest.get("labels", []),
-                    "constants": self.manifest.get("constants", {}),
-                    "prompt": "",
-                    "molecules": self.molecules,
-                    "tokenizer": json.loads(tokenizer.read_text("utf-8"))
-                    if tokenizer.exists()
-                    else None,
-                }
+                continue
+            data = {
+                "name": self.name,
+                "panels": chosen,
+                "shared": shared,
+                "signatures": {k: signatures[k] for k in chosen.values()},
+                "labels": self.manifest.get("labels", []),
+                "constants": self.manifest.get("constants", {}),
+                "prompt": "",
+                "molecules": self.molecules,
+                "tokenizer": json.loads(tokenizer.read_text("utf-8"))
+                if tokenizer.exists()
+                else None,
+            }
+            note = (
+                ""
+                if bits == 32
+                else (
+                    f"<p><small>This page has the model with weights of {bits} bits, whose "
+                    "answers differ a little from those of other runtimes.</small></p>"
+                )
+            )
+            break
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
             f"<h1>{self.name}</h1>\n"
             f'<p class="lead">{html.escape(self.description)}.</p>\n'
-            f'{self.chips()}\n<div id="panels">{note}</div>\n'
+            f'{self.chips()}\n<div id="panels"></div>\n{note}\n'
             f"{plots(self.figures, self.paper)}\n"
             f'<section class="card">{card(self.folder)}</section>\n</main>'
         )

@@ -61,6 +61,7 @@ def served(gallery, zoo, out):
 
     handler = functools.partial(Handler, directory=str(out))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *request: None  # pages that are left while loading
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -197,6 +198,21 @@ def test_texts_are_continued_as_in_python(gallery, page, tmp_path):
         page.wait_for_selector("#text[data-done='2']")
         found = page.get_attribute("#text", "data-text")
     assert found == model.generate(1, seed=7, prompt="abba")[0]
+
+
+@pytest.mark.parametrize("name", names({"text"}))
+def test_texts_are_translated(site, page, name):
+    model = kerasgen.load(ROOT / "saved_models" / name)
+    if not hasattr(model, "translate"):
+        pytest.skip("classifies texts")
+    page.goto(f"{site}/{name}/")
+    page.fill("#text [name=prompt]", "A man rides a bike.")
+    page.click("#text .go")
+    page.wait_for_selector("#text[data-done]")
+    page.click("#text .go")
+    page.wait_for_selector("#text[data-done='2']")
+    found = page.get_attribute("#text", "data-text")
+    assert found == model.translate(["A man rides a bike."])[0]
 
 
 def test_molecules_are_drawn(gallery, page, tmp_path):
