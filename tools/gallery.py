@@ -262,14 +262,13 @@ class Entry:
                 if tokenizer.exists()
                 else None,
             }
-            note = (
-                ""
-                if bits == 32
-                else (
-                    f"<p><small>This page has the model with weights of {bits} bits, whose "
-                    "answers differ a little from those of other runtimes.</small></p>"
+            if bits < 32:
+                note = (
+                    f"<p><small>Here the model has weights of {bits} bits: its answers "
+                    "differ a little from those of other runtimes.</small></p>"
                 )
-            )
+            else:
+                note = ""
             break
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
