@@ -225,6 +225,44 @@ class Entry:
             f"<p>{html.escape(self.description)}.</p>{self.chips()}</div></a>"
         )
 
+    def playable(self, target: Path, budget: int) -> tuple[dict | None, str]:
+        """What the page's script needs to run the model, whose files are copied if
+        `target` stays within `budget` bytes; and a note for the reader."""
+        source, signatures = self.folder / "onnx", self.manifest["signatures"]
+        served = {
+            k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()
+        }
+        chosen = panels(served)
+        if not chosen:
+            return None, ""
+        for variant in VARIANTS:
+            files = {name: f"{name}{variant}.onnx" for name in chosen.values()}
+            if not all((source / file).exists() for file in files.values()):
+                continue
+            shared = copy_onnx(source, files, target / "onnx")
+            if size(target) <= budget:
+                break
+            shutil.rmtree(target / "onnx")
+        else:
+            return None, "<section>This model is too large to run in a page.</section>"
+        tokenizer = self.folder / "tokenizer.json"
+        data = {
+            "panels": chosen,
+            "shared": shared,
+            "signatures": {k: signatures[k] for k in chosen.values()},
+            "labels": self.manifest.get("labels", []),
+            "constants": self.manifest.get("constants", {}),
+            "molecules": self.molecules,
+            "tokenizer": json.loads(tokenizer.read_text("utf-8"))
+            if tokenizer.exists()
+            else None,
+        }
+        note = (
+            f"<p><small>Here the model has weights of {VARIANTS[variant]} bits: its "
+            "answers differ a little from those of other runtimes.</small></p>"
+        )
+        return data, note if variant else ""
+
     def write(self, out: Path, budget: int) -> None:
         """Write the page; with generation, if its files have a place in `budget`."""
         target = out / self.name
@@ -232,44 +270,7 @@ class Entry:
         for pattern in ("*.png", "samples.txt", "recipe.yaml"):
             for path in self.folder.glob(pattern):
                 shutil.copy(path, target)
-        signatures = self.manifest["signatures"]
-        files = {path.stem for path in (self.folder / "onnx").glob("*.onnx")}
-        served = {k: s for k, s in signatures.items() if k in files}
-        chosen = panels(served)
-        tokenizer = self.folder / "tokenizer.json"
-        data, note = None, ""
-        for variant, bits in VARIANTS.items() if chosen else ():
-            copies = {name: f"{name}{variant}.onnx" for name in chosen.values()}
-            if not all(
-                (self.folder / "onnx" / file).exists() for file in copies.values()
-            ):
-                continue
-            shared = copy_onnx(self.folder / "onnx", copies, target / "onnx")
-            if size(target) > budget:
-                shutil.rmtree(target / "onnx")
-                note = "<section>This model is too large to run in a page.</section>"
-                continue
-            data = {
-                "name": self.name,
-                "panels": chosen,
-                "shared": shared,
-                "signatures": {k: signatures[k] for k in chosen.values()},
-                "labels": self.manifest.get("labels", []),
-                "constants": self.manifest.get("constants", {}),
-                "prompt": "",
-                "molecules": self.molecules,
-                "tokenizer": json.loads(tokenizer.read_text("utf-8"))
-                if tokenizer.exists()
-                else None,
-            }
-            if bits < 32:
-                note = (
-                    f"<p><small>Here the model has weights of {bits} bits: its answers "
-                    "differ a little from those of other runtimes.</small></p>"
-                )
-            else:
-                note = ""
-            break
+        data, note = self.playable(target, budget)
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
             f"<h1>{self.name}</h1>\n"
