@@ -225,6 +225,13 @@ class Entry:
             f"<p>{html.escape(self.description)}.</p>{self.chips()}</div></a>"
         )
 
+    def prompt(self) -> str:
+        """What a text panel begins with: of a translator, the first sample's source."""
+        path = self.folder / "samples.txt"
+        first = path.read_text("utf-8").partition("\n")[0] if path.exists() else ""
+        source, arrow, _ = first.partition("  ->  ")
+        return source if arrow else ""
+
     def playable(self, target: Path, budget: int) -> tuple[dict | None, str]:
         """What the page's script needs to run the model, whose files are copied if
         `target` stays within `budget` bytes; and a note for the reader."""
@@ -252,6 +259,7 @@ class Entry:
             "signatures": {k: signatures[k] for k in chosen.values()},
             "labels": self.manifest.get("labels", []),
             "constants": self.manifest.get("constants", {}),
+            "prompt": self.prompt(),
             "molecules": self.molecules,
             "tokenizer": json.loads(tokenizer.read_text("utf-8"))
             if tokenizer.exists()

@@ -291,7 +291,7 @@ function textPanel(name, title, go) {
   const { node, controls, button, status, work } = panel("text", title, go);
   const sampled = "seed" in model.signatures[name].inputs;
   const codec = tokenizer(model.tokenizer);
-  const prompt = element("textarea", { name: "prompt" });
+  const prompt = element("textarea", { name: "prompt", value: model.prompt });
   const wide = field(sampled ? "begin with" : "text", prompt);
   wide.className = "wide";
   controls.append(wide);
