@@ -29,13 +29,13 @@ def language_model(**values):
 @pytest.fixture(scope="module")
 def trained():
     model = language_model()
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     model.fit(TEXTS * 4, epochs=20, batch_size=16, verbose=0)
     return model
 
 
 def test_it_learns_texts_and_where_they_end(trained):
-    assert trained.evaluate(TEXTS, verbose=0) < 0.6
+    assert trained.evaluate(TEXTS, verbose=0) < 0.4
     drawn = trained.generate(50, seed=1, temperature=0.7)
     assert np.mean([text in TEXTS for text in drawn]) > 0.7
 
