@@ -45,12 +45,12 @@ def heatmap(weights: np.ndarray, rows: list[str], columns: list[str]) -> np.ndar
 def molecules(texts: list[str]) -> np.ndarray:
     """Structural formulas of the SMILES that are molecules: an image in [0, 1], white
     where none is."""
-    from rdkit import Chem, rdBase
-    from rdkit.Chem import Draw
+    from rdkit.Chem import Draw, Mol
 
-    with rdBase.BlockLogs():
-        found = [m for m in map(Chem.MolFromSmiles, filter(None, texts)) if m]
-    drawn = Draw.MolsToGridImage(found or [Chem.Mol()], molsPerRow=3)
+    from kerasgen.metrics.molecules import parsed
+
+    found = [molecule for molecule in map(parsed, texts) if molecule]
+    drawn = Draw.MolsToGridImage(found or [Mol()], molsPerRow=3)
     return np.asarray(drawn.convert("RGB"), "float32") / 255.0
 
 

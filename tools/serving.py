@@ -47,16 +47,12 @@ def prepare(artifact: Path, scratch: Path) -> list[dict]:
         inputs = signature.example(ROWS, seed=0, length=LENGTH)
         rows = f"{stem}-{runtime}"
         np.savez(f"{rows}-inputs.npz", **inputs)
-        np.savez(f"{rows}-outputs.npz", **without_objects(model.serve(name, **inputs)))
+        outputs = runtimes.without_objects(model.serve(name, **inputs))
+        np.savez(f"{rows}-outputs.npz", **outputs)
         service = {"name": Path(rows).name, "artifact": str(stem), "rows": rows}
         service |= {"runtime": runtime, "signature": name}
         services.append(service | {"tolerance": signature.tolerance})
     return services
-
-
-def without_objects(arrays: dict) -> dict:
-    """The same with bytes of a fixed width for objects, which would be pickled."""
-    return {k: a.astype("S") if a.dtype == object else a for k, a in arrays.items()}
 
 
 def measure(services: list[dict], seconds: float, scratch: Path) -> dict:

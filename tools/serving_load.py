@@ -85,9 +85,6 @@ def answering(function, inputs: dict):
 
     def answer(**arrays):
         rows = {k: v.reshape(v.shape[: inputs[k].ndim]) for k, v in arrays.items()}
-        for name, array in rows.items():
-            if array.dtype == object:
-                rows[name] = array.astype("S")
         return {name: column(array) for name, array in function(rows).items()}
 
     return answer

@@ -121,6 +121,14 @@ def server(runtime: str, artifact: Path) -> Callable:
     return serve
 
 
+def without_objects(arrays: dict) -> dict:
+    """The same with bytes of one width for objects, which a file would have pickled."""
+    return {
+        name: np.array(array.tolist(), "S") if array.dtype == object else array
+        for name, array in arrays.items()
+    }
+
+
 class _Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
@@ -210,7 +218,7 @@ class _CSession:
         return _Output(operation, int(index or 0))
 
     def _tensor(self, array: np.ndarray) -> int:
-        if array.dtype.kind == "S":
+        if array.dtype.kind in "SO":  # bytes, of one width or as objects
             return self._strings(array)
         array = np.ascontiguousarray(array)
         kind = {name: number for number, name in self.TYPES.items()}[array.dtype.name]
@@ -266,11 +274,7 @@ def main(request: str) -> None:
             opened[name] = load(Path(job["artifact"]), name)
         with np.load(call["inputs"], allow_pickle=False) as file:
             inputs = {key: file[key] for key in file.files}
-        outputs = opened[name](inputs)
-        for key, value in outputs.items():
-            if value.dtype == object:  # strings; others would be pickled
-                outputs[key] = np.array(value.tolist(), "S")
-        np.savez(call["outputs"], **outputs)
+        np.savez(call["outputs"], **without_objects(opened[name](inputs)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,14 @@ from kerasgen.models.base import generate_inputs, in_parts
 SIGNATURE = "generate"
 
 
+def parsed(text: str):
+    """The `rdkit.Chem.Mol` that a SMILES says, or None if it is no molecule."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():  # of why it is none
+        return Chem.MolFromSmiles(text) if text else None
+
+
 def figures(model, serve, split, training, recipe, progress) -> dict:
     """`validity`, `uniqueness` and `novelty` (Polykovskiy et al., 2020, section 3.2).
 
@@ -15,11 +23,10 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     """
     if not recipe.evaluate.molecules:
         return {}
-    from rdkit import Chem, rdBase
+    from rdkit import Chem
 
     def canonical(text: str) -> str | None:
-        with rdBase.BlockLogs():  # of why a text is no molecule
-            molecule = Chem.MolFromSmiles(text) if text else None
+        molecule = parsed(text)
         return None if molecule is None else Chem.MolToSmiles(molecule)
 
     n = recipe.evaluate.samples
