@@ -1,20 +1,15 @@
 """The command line: `kerasgen COMMAND`.
 
-Exit status 0 done, 1 failed, 2 bad usage or input, told in one line. TensorFlow is
-imported only by what computes, so that help, lists and errors in names are instant.
+Exit status 0 done, 1 failed, 2 bad usage or input, told in one line.
 """
 
 import argparse
-import json
 import os
 import sys
-from pathlib import Path
 
-from kerasgen import backend
-from kerasgen.errors import InputError, RunError, unknown
-from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import EVALUATIONS, FORMATS, PRECISIONS, STRATEGIES
-from kerasgen.zoo import find
+from kerasgen import backend, commands
+from kerasgen.errors import InputError, RunError
+from kerasgen.recipe import EVALUATIONS, PRECISIONS, STRATEGIES
 
 RUNTIMES = (
     "keras",
@@ -25,22 +20,15 @@ RUNTIMES = (
     "litert",
     "litert-int8",
 )
-SUFFIXES = (".png", ".npy")  # of images
-TEXTS = (".txt", ".mid")
-CONDITIONS = (
-    "label",
-    "guidance",
-    "temperature",
-    "top_k",
-    "top_p",
-    "max_new_tokens",
-)
 TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; -> exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow's default only where there is AVX-512: with AVX2 a DCGAN's step takes
+    # 1.6 times as long without it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -56,387 +44,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _list(options):
-    from kerasgen.zoo import list_recipes
-
-    rows = list_recipes()
-    if options.json:
-        print(json.dumps({"recipes": rows}, indent=1))
-        return
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        print(f"{row['name']:{width}}  {row['data']}  {row['artifact'] or '-'}")
-
-
-def _train(options):
-    from kerasgen import recipe as recipes
-
-    settings = _settings(options.set)
-    named = {
-        "data": options.data,
-        "train.epochs": options.epochs,
-        "train.steps": options.steps,
-        "train.batch_size": options.batch_size,
-        "train.seed": options.seed,
-        "train.strategy": options.strategy,
-        "train.devices": options.devices,
-        "train.precision": options.precision,
-        "train.backend": options.backend or os.environ.get("KERAS_BACKEND"),
-    }
-    settings |= {key: value for key, value in named.items() if value is not None}
-    if options.epochs is not None and options.steps is None:
-        settings["train.steps"] = None
-    recipe = recipes.read(options.recipe, settings, options.profile)
-    out = Path(options.out or Path("runs") / recipe.name)
-    backend.choose(recipe.train.backend)
-    import_tensorflow()
-    from kerasgen.training.loop import train
-
-    train(recipe, out, options.resume, options.init, options.quiet)
-
-
-def _generate(options):
-    import numpy as np
-
-    if options.n < 1:
-        raise InputError(f"-n must be at least 1, not {options.n}")
-    out = None if options.out is None else _out_file(options.out, SUFFIXES + TEXTS)
-    place = find(options.model)
-    import_tensorflow()
-    from kerasgen import pictures
-    from kerasgen.models.base import generate_inputs, in_parts
-    from kerasgen.zoo import codec, server
-
-    sampler = _sampler(options)
-    serve, signatures = server(place, options.runtime, "generate", sampler)
-    signature = signatures["generate"]
-    conditions = {name: getattr(options, name) for name in CONDITIONS}
-    texts = "token_ids" in signature["inputs"]
-    if out and (out.suffix in TEXTS) != texts:
-        kinds = " or ".join(TEXTS if texts else SUFFIXES)
-        raise InputError(f"this model's samples go to a file that ends in {kinds}")
-    if texts:
-        coded = codec(place)
-        conditions["token_ids"] = coded.ids([options.prompt or ""])
-    elif options.prompt is not None:
-        raise InputError("this model takes no prompt: it draws images")
-    rows = generate_inputs(signature["inputs"], options.n, options.seed, conditions)
-    outputs = in_parts(serve, "generate", rows)
-    total = -(-options.n // 500)
-    outputs = _progress(outputs, "generating", options.quiet, total)
-    parts = [part[signature["outputs"][0]] for part in outputs]
-    if texts:
-        samples = [text for part in parts for text in coded.texts(part)]
-        if out is None:
-            print("\n---\n".join(samples))
-            return
-        pictures.write_texts(out, samples)
-        _say(options, f"{options.n} samples in {out}")
-        return
-    samples = np.concatenate(parts)
-    out = out or Path(f"{place.name}.png")
-    if out.suffix == ".npy":
-        pictures.write_array(out, samples)
-    else:
-        pictures.write(out.with_suffix(""), samples)
-    _say(options, f"{options.n} samples in {out}")
-
-
-def _restore(options):
-    import numpy as np
-
-    task = options.task.replace("-", "_")
-    for name, of in (("mask", "inpaint"), ("noise_level", "denoise")):
-        given = getattr(options, name) is not None
-        if given != (task == of):
-            flag = "--" + name.replace("_", "-")
-            raise InputError(
-                f"--task {of} needs a {flag}"
-                if task == of
-                else f"only {of} takes {flag}"
-            )
-    source = Path(options.image)
-    if not source.exists():
-        raise InputError(f"there is no image or folder {source}")
-    out = _out_file(options.out or f"{source.stem}-{options.task}.png")
-    place = find(options.model)
-    import_tensorflow()
-    from kerasgen import pictures
-    from kerasgen.data.images import image_files, read_image
-    from kerasgen.models.base import in_parts
-    from kerasgen.random import row_seeds
-    from kerasgen.zoo import server
-
-    serve, signatures = server(place, options.runtime, task)
-    inputs = signatures[task]["inputs"]
-    shape = next(iter(inputs.values()))["shape"][1:]
-    files = image_files(source) if source.is_dir() else [source]
-    rows = {}
-    rows["images"] = np.stack([read_image(file, shape) for file in files]) / 255.0
-    rows["small_images"] = rows["images"]
-    rows["seed"] = row_seeds(options.seed, len(files))
-    if "mask" in inputs:
-        mask = read_image(options.mask, inputs["mask"]["shape"][1:]) / 255.0
-        rows["mask"] = np.broadcast_to(mask, (len(files), *mask.shape))
-    if "noise_level" in inputs:
-        rows["noise_level"] = np.full(len(files), options.noise_level)
-    rows = {key: rows[key].astype(entry["dtype"]) for key, entry in inputs.items()}
-    parts = in_parts(serve, task, rows)
-    parts = _progress(parts, "restoring", options.quiet, -(-len(files) // 500))
-    restored = np.concatenate([part["restored"] for part in parts])
-    if out.suffix == ".npy":
-        pictures.write_array(out, restored)
-    elif source.is_dir():
-        pictures.write(out.with_suffix(""), restored)
-    else:
-        pictures.write_image(out, restored[0])
-    _say(options, f"{len(files)} restored in {out}")
-
-
-def _translate(options):
-    texts = _texts(options)
-    out = None if options.attention is None else _out_file(options.attention, (".png",))
-    place = find(options.model)
-    import_tensorflow()
-    from kerasgen import pictures
-    from kerasgen.models.translator import translations
-    from kerasgen.zoo import codec, load_keras, server
-
-    settings = {} if options.beam is None else {"beam": options.beam}
-    serve, _ = server(place, options.runtime, "translate_ids", settings)
-    found = translations(serve, codec(place), texts)
-    for text in found:
-        print(text)
-    if out:
-        weights = load_keras(place.keras).attention(texts[0], found[0])
-        pictures.write_image(out, pictures.heatmap(*weights))
-
-
-def _classify(options):
-    texts = _texts(options)
-    place = find(options.model)
-    import_tensorflow()
-    from rich.console import Console
-    from rich.text import Text
-
-    from kerasgen.zoo import codec, server
-
-    serve, _ = server(place, options.runtime, "classify_ids")
-    coded, console = codec(place), Console(highlight=False, soft_wrap=True)
-    for text in texts:
-        found = serve("classify_ids", token_ids=coded.ids([text]))
-        (chances,), (attention,) = found["probabilities"], found["attention"]
-        best = int(chances.argmax())
-        line = Text(f"{coded.labels[best]} {chances[best]:.3f}")
-        if console.is_terminal:  # the more a part decided, the brighter
-            parts = coded.tokenizer.shown(text)[: coded.context]
-            apart = "" if "".join(parts) == text else " "
-            line.append("  ")
-            shares = attention / max(float(attention.max()), 1e-9)
-            for part, share in zip(parts, shares, strict=False):
-                line.append(part, f"black on rgb(255,255,{255 - int(200 * share)})")
-                line.append(apart)
-        console.print(line)
-
-
-def _texts(options) -> list[str]:
-    """The texts of the command line, or the lines of standard input."""
-    texts = options.text or [line.rstrip("\n") for line in sys.stdin]
-    if not texts:
-        raise InputError("there is no text: give some, or lines on standard input")
-    return texts
-
-
-def _evaluate(options):
-    settings = _settings(options.set)
-    for key in settings:
-        if not key.startswith("evaluate."):
-            raise InputError(f"--set {key}: only evaluate.… can be set to evaluate")
-    place = find(options.model)
-    recipe = place.recipe(settings)
-    if options.samples is not None and options.samples < 1:
-        raise InputError(f"--samples must be at least 1, not {options.samples}")
-    target = None if options.json is None else _out_file(options.json, (".json",))
-    only = options.only.split(",")
-    for name in only:
-        if name not in EVALUATIONS:
-            raise unknown("evaluation", name, EVALUATIONS)
-    import_tensorflow()
-    from kerasgen import data, metrics
-    from kerasgen.training.checkpoint import atomic
-    from kerasgen.zoo import load_keras, server
-
-    model = load_keras(place.keras, _sampler(options, "guidance"))
-    serve = None
-    if options.runtime != "keras":
-        serve, _ = server(place, options.runtime)
-    source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
-    content = metrics.evaluate(
-        model,
-        source,
-        recipe,
-        options.split,
-        serve,
-        options.samples,
-        lambda steps, title, total: _progress(steps, title, options.quiet, total),
-        only,
-    )
-    for axis, figures in metrics.by_axis(content["figures"]).items():
-        if axis:
-            print(axis)
-        for name, figure in figures.items():
-            what = f"{figure['samples']} {figure['split']} examples; "
-            what += figure["protocol"]
-            value = f"{figure['value']:.4f} {figure['unit']}".strip()
-            print(f"{'  ' if axis else ''}{name} {value} ({what})")
-    if target is None and place.folder and not place.is_artifact:
-        whole = options.samples is None and options.split in (None, source.judged_by)
-        if whole and options.runtime == "keras":
-            target = place.folder / "metrics.json"
-            content = _merged(target, content, place.keras)
-    if target is not None:
-        with atomic(target) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _merged(path: Path, content: dict, model: Path) -> dict:
-    """`content`, with the figures in `path` that were measured in the same way."""
-    if not path.exists() or path.stat().st_mtime_ns <= model.stat().st_mtime_ns:
-        return content
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if any(before[key] != content[key] for key in ("seed", "versions")):
-        return content
-    return content | {"figures": before["figures"] | content["figures"]}
-
-
-def _export(options):
-    from kerasgen import recipe as recipes
-
-    place = find(options.model)
-    recipe = place.recipe() if place.folder else None
-    formats = tuple(options.formats.split(","))
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    if recipe is None and options.out is None:
-        raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
-    out = Path(options.out or Path("saved_models") / recipe.name)
-    import_tensorflow()
-    from kerasgen.zoo import load_keras
-
-    settings = _sampler(options, "guidance")
-    model = load_keras(place.keras, settings)
-    if recipe and settings:
-        changes = {f"model.{key}": value for key, value in settings.items()}
-        recipe = recipes.from_values(recipe.values(), changes)
-    figures = None
-    if place.folder and (place.folder / "metrics.json").exists():
-        figures = json.loads(
-            (place.folder / "metrics.json").read_text(encoding="utf-8")
-        )
-    about = _about_data(recipe, options) if recipe else {}
-    model.export(out, formats=formats, recipe=recipe, figures=figures, **about)
-    parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
-    _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
-    for row in parity["unsupported"]:
-        _say(options, f"not exported: {row['signature']} to {row['runtime']}")
-
-
-def _verify(options):
-    import_tensorflow()
-    from kerasgen.export.verify import verify
-
-    rows = verify(options.folder)
-    if not options.quiet:
-        for row in rows:
-            what = f"{row['signature']:<12} {row['runtime']:<13} batch {row['batch']}"
-            print(f"ok  {what}  difference {row['max_abs_difference']:.1e}")
-        print(f"{options.folder}: all files unchanged, {len(rows)} comparisons equal")
-
-
-# Helpers.
-
-
-def _settings(pairs: list[str]) -> dict:
-    """["train.epochs=3"] -> {"train.epochs": 3}; values are YAML."""
-    import yaml
-
-    settings = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set takes KEY=VALUE, not {pair!r}")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: {value!r} is not a YAML value") from error
-    return settings
-
-
-def _out_file(name: str, suffixes=SUFFIXES) -> Path:
-    path = Path(name)
-    if path.suffix not in suffixes:
-        raise InputError(f"{name} must end in {' or '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
-    return path
-
-
-def _sampler(options, *more: str) -> dict:
-    """What a diffusion model samples with, where it isn't the model's own choice."""
-    named = {key: getattr(options, key) for key in ("sampling_steps", *more)}
-    named |= _settings(
-        [] if options.sampler is None else [f"sampler={options.sampler}"]
-    )
-    return {key: value for key, value in named.items() if value is not None}
-
-
-def _about_data(recipe, options) -> dict:
-    """Test images for the card, and names of labels; none where the data isn't on this
-    machine."""
-    from kerasgen import data
-
-    values = recipe.input
-    try:
-        source = data.load(recipe.data, values.image_shape, values.split_seed)
-    except InputError as error:
-        _say(options, f"no pictures of test examples: {error}")
-        return {}
-    return {"examples": source[source.judged_by].shown(), "labels": source.label_names}
-
-
-def _progress(steps, title: str, quiet: bool, total: int):
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    off = quiet or not console.is_terminal
-    return track(steps, title, total, console=console, disable=off, transient=True)
-
-
-def _say(options, line: str):
-    if not options.quiet:
-        print(line)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kerasgen", description="Train, judge and ship generative models."
     )
     parser.suggest_on_error = True
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    entries = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function, help):
         name = function.__name__.strip("_")
-        entry = commands.add_parser(name, help=help, description=help)
+        entry = entries.add_parser(name, help=help, description=help)
         entry.add_argument("--quiet", action="store_true", help="print nothing")
         entry.set_defaults(command=function)
         return entry.add_argument
 
-    add = command(_list, "list recipes and their artifacts")
+    add = command(commands.list_, "list recipes and their artifacts")
     add("--json", action="store_true")
 
-    add = command(_train, "train a recipe: a name, or your own YAML file")
+    add = command(commands.train, "train a recipe: a name, or your own YAML file")
     add("recipe", metavar="RECIPE")
     add("--out", metavar="DIR", help="run directory (default runs/RECIPE)")
     add("--epochs", type=int, metavar="N")
@@ -453,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
     _add_set(add, "any value of the recipe, as in --set train.learning_rate=1e-4")
 
-    add = command(_generate, "draw samples from a trained model")
+    add = command(commands.generate, "draw samples from a trained model")
     add("model", metavar="MODEL")
     add("-n", type=int, default=16)
     add("--seed", type=int, default=0, help="equal seeds give equal samples")
@@ -472,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--top-p", type=float, metavar="P", help="choose among the likeliest P in 1")
     _add_sampler(add)
 
-    add = command(_restore, "repair images with a diffusion model")
+    add = command(commands.restore, "repair images with a diffusion model")
     add("model", metavar="MODEL")
     add("image", metavar="IMAGE|FOLDER")
     add("--task", choices=TASKS, required=True)
@@ -483,19 +108,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--runtime", choices=RUNTIMES, default="keras")
 
     for function, help in (
-        (_translate, "translate texts"),
-        (_classify, "say which class texts are of, and which words decided"),
+        (commands.translate, "translate texts"),
+        (commands.classify, "say which class texts are of, and which words decided"),
     ):
         add = command(function, help)
         add("model", metavar="MODEL")
         add("text", metavar="TEXT", nargs="*", help="default: lines of standard input")
         add("--runtime", choices=RUNTIMES, default="keras")
-        if function is _translate:
+        if function is commands.translate:
             add("--beam", type=int, metavar="N", help="default the model's, 5")
             what = "what each word of the first looked at, as .png"
             add("--attention", metavar="FILE", help=what)
 
-    add = command(_evaluate, "measure a trained model on real data")
+    add = command(commands.evaluate, "measure a trained model on real data")
     add("model", metavar="MODEL")
     add("--samples", type=int, metavar="N", help="use only N examples")
     add(
@@ -510,14 +135,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="of all samples")
 
-    add = command(_export, "write a model for other runtimes, and verify it")
+    add = command(commands.export, "write a model for other runtimes, and verify it")
     add("model", metavar="MODEL")
     add("--out", metavar="DIR", help="default saved_models/RECIPE")
     add("--formats", default="savedmodel,onnx,litert")
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="where a call gives none")
 
-    add = command(_verify, "check an artifact: files, and answers in every runtime")
+    add = command(
+        commands.verify, "check an artifact: files, and answers in every runtime"
+    )
     add("folder", metavar="DIR")
     return parser
 

@@ -6,7 +6,6 @@ Token 0 is padding; token 1 begins and ends a text. A tokenizer is a few plain v
 
 import base64
 import collections
-import dataclasses
 import functools
 import io
 import re
@@ -356,75 +355,6 @@ def restored(values) -> Tokenizer:
     if isinstance(values, Tokenizer):
         return values
     return choose("tokenizer", values, KINDS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Codec:
-    """Prompts -> the `token_ids` of a signature, and its `output_ids` -> texts.
-
-    Beside exported files it is `tokenizer.json`, for clients that have no strings.
-
-    Args:
-        tokenizer: whose tokens.
-        ends: whether a prompt begins with token 1.
-        context: the largest number of tokens of a prompt.
-        cut: whether longer ones are cut off there, not refused.
-        labels: names of the classes that texts are put into.
-    """
-
-    tokenizer: Tokenizer
-    ends: bool
-    context: int
-    cut: bool = False
-    labels: Sequence[str] = ()
-
-    def ids(self, prompts: Sequence[str]) -> np.ndarray:
-        """int32 `(n, T)`, right-padded with 0.
-
-        Raises:
-            InputError: for one that is too long, or can't be written in tokens.
-        """
-        start = [END] if self.ends else []
-        rows = [start + list(self.tokenizer.encode(text)) for text in prompts]
-        longest = max(map(len, rows), default=0)
-        if self.cut:
-            rows = [row[: self.context] for row in rows]
-        elif longest > self.context:
-            raise InputError(
-                f"a prompt has {longest} tokens, and the model's context "
-                f"{self.context}: shorten it"
-            )
-        return padded(rows)
-
-    def cutting(self) -> "Codec":
-        """The same, that cuts texts off."""
-        return dataclasses.replace(self, cut=True)
-
-    def tensor(self, texts):
-        """In the graph: strings `(batch,)` -> as `ids` does; what is longer is cut off,
-        and what has no token left out."""
-        import tensorflow as tf
-
-        ids = self.tokenizer.ragged(texts)
-        if self.ends:
-            start = tf.fill([tf.shape(texts)[0], 1], END)
-            ids = tf.concat([start, ids], axis=1)
-        ids = ids[:, : self.context].to_tensor(PAD)
-        return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
-
-    def texts(self, ids: np.ndarray) -> list[str]:
-        """A text a row."""
-        return [self.tokenizer.decode(row) for row in np.asarray(ids).tolist()]
-
-    def values(self) -> dict:
-        """As plain values, that `Codec.restored` takes."""
-        about = {"tokenizer": self.tokenizer.values(), "labels": [*self.labels]}
-        return about | {key: getattr(self, key) for key in ("ends", "context", "cut")}
-
-    @classmethod
-    def restored(cls, values: dict) -> "Codec":
-        """The codec of `values()`."""
-        return cls(**values | {"tokenizer": restored(values["tokenizer"])})
 
 
 def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:

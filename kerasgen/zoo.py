@@ -165,8 +165,8 @@ def server(
 
 
 def codec(place: Place):
-    """How texts become the token ids of a language model (`tokenizers.Codec`)."""
-    from kerasgen.tokenizers import Codec
+    """How texts become the token ids of a language model (`kerasgen.codec`)."""
+    from kerasgen.codec import Codec
 
     path = None if place.folder is None else place.folder / "tokenizer.json"
     if path and path.exists():

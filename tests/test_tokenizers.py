@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from kerasgen import tokenizers
+from kerasgen.codec import Codec
 from kerasgen.errors import InputError
-from kerasgen.tokenizers import Codec, Words
+from kerasgen.tokenizers import Words
 
 TEXTS = ["To be, or not to be", "", "Grüße aus Köln!\n", "日本"]
 CORPUS = TEXTS + [f"line {i} of a corpus of words, words and words" for i in range(300)]

@@ -5,6 +5,7 @@ from keras import ops
 
 from kerasgen import decoding, networks, tokenizers
 from kerasgen import signature as s
+from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
@@ -54,7 +55,7 @@ class LanguageModel(GenerativeModel):
         first = [tokenizers.END] if opening is None else self.tokenizer.encode(opening)
         require(len(first) == 1, "opening", "one token", opening)
         self.first = first[0]
-        self.codec = tokenizers.Codec(self.tokenizer, self.has_ends, context)
+        self.codec = Codec(self.tokenizer, self.has_ends, context)
         object.__setattr__(self, "_by_room", {})  # what XLA has compiled
         self.network = networks.build(
             "language_model",

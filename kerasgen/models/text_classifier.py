@@ -6,6 +6,7 @@ from keras import layers, ops
 
 from kerasgen import networks, tokenizers
 from kerasgen import signature as s
+from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.models.base import Model, Phase
@@ -59,9 +60,7 @@ class TextClassifier(Model):
         self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
         self.context, self.labels = context, [str(label) for label in labels]
         self.label_smoothing = label_smoothing
-        self.codec = tokenizers.Codec(
-            self.tokenizer, False, context, cut=True, labels=self.labels
-        )
+        self.codec = Codec(self.tokenizer, False, context, cut=True, labels=self.labels)
         self.network = networks.build(
             "text_encoder", network, self.dtype_policy, vocabulary=self.tokenizer.size
         )

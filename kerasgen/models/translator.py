@@ -6,6 +6,7 @@ from keras import ops
 from kerasgen import decoding, networks, tokenizers
 from kerasgen import signature as s
 from kerasgen.backend import is_jax
+from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.models.base import Model, Phase
@@ -57,7 +58,7 @@ class Translator(Model):
         require(beam <= most, "beam", f"at most {most}, of so many tokens", beam)
         self.context, self.beam = context, beam
         self.length_penalty, self.label_smoothing = length_penalty, label_smoothing
-        self.codec = tokenizers.Codec(self.tokenizer, True, context)
+        self.codec = Codec(self.tokenizer, True, context)
         self.network = networks.build(
             "translator",
             network,

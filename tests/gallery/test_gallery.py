@@ -16,6 +16,7 @@ import pytest
 
 import kerasgen
 from kerasgen import recipe, tokenizers
+from kerasgen.codec import Codec
 from kerasgen.metrics import features
 
 ROOT = Path(__file__).parents[2]
@@ -248,9 +249,7 @@ def test_tokenizers_of_the_page_are_those_of_python(tmp_path):
         tokenizers.Characters("".join(TEXTS)),
         tokenizers.SentencePiece.train([*corpus, *TEXTS], size=600),
     ]
-    codecs = [
-        tokenizers.Codec(kind, ends, 64) for kind in kinds for ends in (True, False)
-    ]
+    codecs = [Codec(kind, ends, 64) for kind in kinds for ends in (True, False)]
     job = {"codecs": [codec.values() for codec in codecs], "texts": TEXTS}
     (tmp_path / "job.json").write_text(json.dumps(job))
     shutil.copy(ROOT / "tools" / "site" / "tokenizers.js", tmp_path / "tokenizers.mjs")

@@ -8,10 +8,11 @@ import pytest
 import sacrebleu
 
 from kerasgen import recipe
+from kerasgen.codec import Codec
 from kerasgen.data import Split
 from kerasgen.data.text import texts
 from kerasgen.metrics.translation import figures, tokenized
-from kerasgen.tokenizers import Bytes, Codec
+from kerasgen.tokenizers import Bytes
 
 WANTED = ["Ein Mann fährt Rad.", "Zwei Hunde spielen im Schnee, heute."]
 FOUND = ["Ein Mann fährt ein Rad.", "zwei Hunde spielen im Schnee, heute."]

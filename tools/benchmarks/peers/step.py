@@ -1,6 +1,6 @@
 """Training steps of a recipe on a backend, for `benchmark.py`: a process of its own.
 
-    python tools/step_peer.py '{"recipe": NAME, "backend": "jax"}'
+    python tools/benchmarks/peers/step.py '{"recipe": NAME, "backend": "jax"}'
 
 Writes the number of parameters, then takes as many steps as each line of input says,
 and answers each with a line.

@@ -1,6 +1,6 @@
 """The peer of benchmarks lm_generate and lm_step: GPT-2's shape in PyTorch, eager.
 
-    python tools/lm_peer.py '{"mode": "generate", "batch": 1, "prompt": 12, …}'
+    python tools/benchmarks/peers/lm.py '{"mode": "generate", "batch": 1, …}'
 
 Prints its parameter count; then, for each number on a line of standard input, generates
 that many tokens (by transformers' `generate`, greedy, with its cache), or takes that

@@ -1,6 +1,6 @@
 """The peer of benchmark translate: MarianMT's shape in PyTorch, with random weights.
 
-    python tools/translation_peer.py '{"vocabulary": 6000, "width": 160, …}'
+    python tools/benchmarks/peers/translation.py '{"vocabulary": 6000, "width": 160, …}'
 
 Prints its parameter count; then, for each number on a line of standard input, has a
 batch translated so often (by transformers' `generate`, beam search of forced length,
