@@ -1,6 +1,8 @@
 """The language model: prompts, caches, strings, and what bad input is told."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -231,6 +233,28 @@ def test_the_artifact_writes_the_same_in_every_runtime(runtime):
     (row,) = serve("generate", **alone)["output_ids"]
     np.testing.assert_array_equal(row, found[5, : len(row)])
     assert not found[5, len(row) :].any()
+
+
+GENERATE = """
+import resource, kerasgen
+from kerasgen.tokenizers import Bytes
+network = {"name": "transformer", "width": 384, "depth": 6, "heads": 6}
+model = kerasgen.LanguageModel(Bytes(), 1024, network, opening="a")
+model.compile(jit_compile=True)
+model.generate(8, temperature=0.0, max_new_tokens=LENGTH)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_twice_the_length_takes_at_most_twice_the_memory():
+    def peak(length):
+        program = GENERATE.replace("LENGTH", str(length))
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert peak(800) <= 2 * peak(400)
 
 
 @pytest.mark.parametrize(
