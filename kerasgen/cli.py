@@ -26,9 +26,6 @@ TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; -> exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow's default only where there is AVX-512: with AVX2 a DCGAN's step takes
-    # 1.6 times as long without it.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -51,17 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.suggest_on_error = True
     entries = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(function, help):
-        name = function.__name__.strip("_")
+    def command(function):
+        name, help = function.__name__.strip("_"), function.__doc__.rstrip(".")
+        help = help[0].lower() + help[1:]
         entry = entries.add_parser(name, help=help, description=help)
         entry.add_argument("--quiet", action="store_true", help="print nothing")
         entry.set_defaults(command=function)
         return entry.add_argument
 
-    add = command(commands.list_, "list recipes and their artifacts")
+    add = command(commands.list_)
     add("--json", action="store_true")
 
-    add = command(commands.train, "train a recipe: a name, or your own YAML file")
+    add = command(commands.train)
     add("recipe", metavar="RECIPE")
     add("--out", metavar="DIR", help="run directory (default runs/RECIPE)")
     add("--epochs", type=int, metavar="N")
@@ -78,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue, or start if nothing is saved")
     _add_set(add, "any value of the recipe, as in --set train.learning_rate=1e-4")
 
-    add = command(commands.generate, "draw samples from a trained model")
+    add = command(commands.generate)
     add("model", metavar="MODEL")
     add("-n", type=int, default=16)
     add("--seed", type=int, default=0, help="equal seeds give equal samples")
@@ -97,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--top-p", type=float, metavar="P", help="choose among the likeliest P in 1")
     _add_sampler(add)
 
-    add = command(commands.restore, "repair images with a diffusion model")
+    add = command(commands.restore)
     add("model", metavar="MODEL")
     add("image", metavar="IMAGE|FOLDER")
     add("--task", choices=TASKS, required=True)
@@ -107,11 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--runtime", choices=RUNTIMES, default="keras")
 
-    for function, help in (
-        (commands.translate, "translate texts"),
-        (commands.classify, "say which class texts are of, and which words decided"),
-    ):
-        add = command(function, help)
+    for function in (commands.translate, commands.classify):
+        add = command(function)
         add("model", metavar="MODEL")
         add("text", metavar="TEXT", nargs="*", help="default: lines of standard input")
         add("--runtime", choices=RUNTIMES, default="keras")
@@ -120,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
             what = "what each word of the first looked at, as .png"
             add("--attention", metavar="FILE", help=what)
 
-    add = command(commands.evaluate, "measure a trained model on real data")
+    add = command(commands.evaluate)
     add("model", metavar="MODEL")
     add("--samples", type=int, metavar="N", help="use only N examples")
     add(
@@ -135,16 +130,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="of all samples")
 
-    add = command(commands.export, "write a model for other runtimes, and verify it")
+    add = command(commands.export)
     add("model", metavar="MODEL")
     add("--out", metavar="DIR", help="default saved_models/RECIPE")
     add("--formats", default="savedmodel,onnx,litert")
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="where a call gives none")
 
-    add = command(
-        commands.verify, "check an artifact: files, and answers in every runtime"
-    )
+    add = command(commands.verify)
     add("folder", metavar="DIR")
     return parser
 

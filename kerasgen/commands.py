@@ -28,6 +28,7 @@ CONDITIONS = (
 
 
 def list_(options):
+    """List recipes and their artifacts."""
     from kerasgen.zoo import list_recipes
 
     rows = list_recipes()
@@ -40,6 +41,7 @@ def list_(options):
 
 
 def train(options):
+    """Train a recipe: a name, or your own YAML file."""
     from kerasgen import recipe as recipes
 
     settings = _settings(options.set)
@@ -67,6 +69,7 @@ def train(options):
 
 
 def generate(options):
+    """Draw samples from a trained model."""
     import numpy as np
 
     if options.n < 1:
@@ -114,6 +117,7 @@ def generate(options):
 
 
 def restore(options):
+    """Repair images with a diffusion model."""
     import numpy as np
 
     task = options.task.replace("-", "_")
@@ -165,6 +169,7 @@ def restore(options):
 
 
 def translate(options):
+    """Translate texts."""
     texts = _texts(options)
     out = None if options.attention is None else _out_file(options.attention, (".png",))
     place = find(options.model)
@@ -184,6 +189,7 @@ def translate(options):
 
 
 def classify(options):
+    """Say which class texts are of, and which words decided."""
     texts = _texts(options)
     place = find(options.model)
     import_tensorflow()
@@ -219,6 +225,7 @@ def _texts(options) -> list[str]:
 
 
 def evaluate(options):
+    """Measure a trained model on real data."""
     settings = _settings(options.set)
     for key in settings:
         if not key.startswith("evaluate."):
@@ -281,6 +288,7 @@ def _merged(path: Path, content: dict, model: Path) -> dict:
 
 
 def export(options):
+    """Write a model for other runtimes, and verify it."""
     from kerasgen import recipe as recipes
 
     place = find(options.model)
@@ -314,6 +322,7 @@ def export(options):
 
 
 def verify(options):
+    """Check an artifact: files, and answers in every runtime."""
     import_tensorflow()
     from kerasgen.export.verify import verify
 

@@ -24,7 +24,10 @@ def quiet():
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its greetings."""
+    """Import TensorFlow without its greetings, and with oneDNN."""
+    # Its default only where there is AVX-512: with AVX2 alone a DCGAN's step takes 1.6
+    # times as long without it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with quiet():
         import tensorflow as tf
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as kerasgen does
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as import_tensorflow
 
 from benchmarks import images, runtimes, texts
 
