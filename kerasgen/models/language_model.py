@@ -9,7 +9,7 @@ from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
-from kerasgen.networks.attention import hiding, joined, updated
+from kerasgen.networks.attention import folded, hiding, joined, updated
 
 
 class LanguageModel(GenerativeModel):
@@ -137,10 +137,10 @@ class LanguageModel(GenerativeModel):
 
     def spacious(self, past, room):
         pad = [[0, 0], [0, 0], [0, room], [0, 0]]
-        return [tuple(ops.pad(part, pad) for part in cache) for cache in past[1]]
+        return [tuple(folded(ops.pad(x, pad)) for x in cache) for cache in past[1]]
 
     def advance_in_place(self, token_ids, lengths, t, columns, cache):
-        seen = self._seen(ops.arange(cache[0][0].shape[2]), lengths, t, columns)
+        seen = self._seen(ops.arange(ops.shape(cache[0][0])[1]), lengths, t, columns)
         options = {"recent": cache, "place": columns + t, "write": updated}
         return self.network.step(token_ids, lengths + t, seen, **options)
 

@@ -18,14 +18,15 @@ def attend(q, caches, mask=None, dropout=None):
 
     Args:
         q: `(…, T, d)`.
-        caches: pairs of k and v, each `(…, S, d)`; looked at as if concatenated.
+        caches: pairs of k and v, each `(…, S, d)`; looked at as if concatenated. Or
+            `folded`.
         mask: see above; None: all queries look at all keys.
         dropout: a layer, applied to the weights.
     Returns:
         The output `(…, T, d)`, and the weights `(…, T, S)`, S that of all.
     """
     q = q * q.shape[-1] ** -0.5
-    scores = [ops.matmul(q, ops.swapaxes(k, -1, -2)) for k, _ in caches]
+    scores = [_product(q, ops.swapaxes(k, -1, -2)) for k, _ in caches]
     scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
     if mask is not None:
         if keras.backend.standardize_dtype(mask.dtype) == "bool":
@@ -40,8 +41,22 @@ def attend(q, caches, mask=None, dropout=None):
             part, rest = rest[..., :size], rest[..., size:]
         else:
             part = rest
-        output += ops.matmul(part, v)
+        output += _product(part, v)
     return output, weights
+
+
+def folded(x):
+    """`(batch, heads, S, d)` -> `(batch × heads, S, d)`. An axis that may be 1, a batch,
+    XLA takes away from what it multiplies, and so would copy a cache it changes."""
+    return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+
+def _product(a, b):
+    """Of matrices `(batch, heads, …)`; b may be folded."""
+    if len(a.shape) == len(b.shape):
+        return ops.matmul(a, b)
+    shape = (-1, *a.shape[1:-1], b.shape[-1])
+    return ops.reshape(ops.matmul(folded(a), b), shape)
 
 
 def hiding(mask):
@@ -84,8 +99,11 @@ def written(cache, new, place):
 
 
 def updated(cache, new, place):
-    """The same for a large cache: XLA and JAX do it in place, others copy."""
-    start = [0, 0, place, 0]
+    """The same for a large cache, or a `folded` one: XLA and JAX do it in place, others
+    copy."""
+    if len(cache[0].shape) == 3:
+        new = map(folded, new)
+    start = [0] * (len(cache[0].shape) - 2) + [place, 0]
     return tuple(ops.slice_update(a, start, b) for a, b in zip(cache, new, strict=True))
 
 

@@ -11,6 +11,7 @@ from kerasgen.networks.attention import (
     SingleHeadAttention,
     attend,
     causal_mask,
+    folded,
     hiding,
     joined,
     rotate,
@@ -124,6 +125,15 @@ def test_several_caches_are_one():
     np.testing.assert_allclose(found, whole, atol=1e-6)
     np.testing.assert_allclose(same, weights, atol=1e-6)
     np.testing.assert_array_equal(joined(joined(*parts[:2]), parts[2])[0], k)
+
+
+def test_batch_and_heads_as_one_axis():
+    q, new, k, v = (numbers(2, 3, n, 4, seed=i) for i, n in enumerate((1, 1, 9, 9)))
+    cache = updated((k, v), (new, new), 5)
+    flat = updated((folded(k), folded(v)), (new, new), 5)
+    assert flat[0].shape == (6, 9, 4)
+    for found, expected in zip(attend(q, [flat]), attend(q, [cache]), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_one_place_is_written():
