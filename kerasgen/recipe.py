@@ -24,6 +24,7 @@ EVALUATIONS = (
     "reconstruction",
     "likelihood",
     "bound",
+    "restoration",
     "classification",
     "text",
     "molecules",
@@ -89,6 +90,7 @@ class Evaluate:
     molecules: bool = False  # samples are SMILES, to be judged as molecules
     language: str = "en"  # of translations, whose words are counted
     bound_draws: int = 10  # time steps an example, for a diffusion model's bits_per_dim
+    restorations: int = 500  # examples that a diffusion model restores
 
 
 @dataclasses.dataclass

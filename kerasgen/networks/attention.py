@@ -46,8 +46,8 @@ def attend(q, caches, mask=None, dropout=None):
 
 
 def folded(x):
-    """`(batch, heads, S, d)` -> `(batch × heads, S, d)`. An axis that may be 1, a batch,
-    XLA takes away from what it multiplies, and so would copy a cache it changes."""
+    """`(batch, heads, S, d)` -> `(batch × heads, S, d)`. XLA takes an axis of 1,
+    as a batch may be, away from what it multiplies, and so copies what it changes."""
     return ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from kerasgen import metrics, recipe
 from kerasgen.cli import main
-from kerasgen.data import Data
 from kerasgen.errors import InputError
 from kerasgen.signature import label, seed
 
@@ -34,29 +33,6 @@ class Drawer:
             }
         pools = [np.flatnonzero(self.labels == k) for k in range(self.classes)]
         return {"images": self.images[[rng.choice(pools[k]) for k in label]]}
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """A classifier of digits that is good enough to judge."""
-    out = tmp_path_factory.mktemp("classifier") / "run"
-    arguments = [
-        "train",
-        "tests/contract/image_classifier_contract.yaml",
-        "--out",
-        str(out),
-    ]
-    arguments += ["--steps", "300", "--set", "train.learning_rate=1e-2", "--quiet"]
-    assert main([*arguments, "--set", "model.augment={}"]) == 0
-    return str(out)
-
-
-@pytest.fixture(scope="module")
-def source(digits):
-    """Half of the digits to train on, half to judge by."""
-    train = digits["train"]
-    halves = {"train": train.take(slice(0, 800)), "test": train.take(slice(800, None))}
-    return Data(halves, digits.label_names)
 
 
 def judged(drawer, source, classifier):

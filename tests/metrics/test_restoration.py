@@ -1,0 +1,41 @@
+"""Restored images are judged by a classifier, beside the damaged ones."""
+
+import re
+
+import numpy as np
+
+import kerasgen
+from kerasgen import metrics, recipe
+from kerasgen.models.restoration import DAMAGES
+
+
+def judged(source, classifier, serve):
+    network = {"name": "convolutional", "widths": [4]}
+    model = kerasgen.DDPM((8, 8, 1), network, blur=1.0)
+    settings = {"evaluate.features": classifier, "evaluate.restorations": 200}
+    values = recipe.read("ddpm_digits", settings)
+    only = ["restoration"]
+    return metrics.evaluate(model, source, values, serve=serve, only=only)["figures"]
+
+
+def test_what_is_restored_is_compared_with_what_was_left(source, classifier):
+    order = np.random.default_rng(0).permutation(len(source["test"]))[:200]
+    originals = source["test"].take(order).x / np.float32(255)
+    found = judged(source, classifier, lambda *_, **inputs: {"restored": originals})
+    assert set(found) == {f"{name}_agreement" for name in DAMAGES}
+    for figure in found.values():
+        left, whole = map(float, re.findall(r"([\d.]+) of the", figure["protocol"]))
+        assert left < figure["value"] == whole
+        assert figure["samples"] == 200
+
+
+def test_what_is_only_damaged_is_no_better(source, classifier):
+    def unrestored(name, seed, **inputs):
+        left = np.clip(next(iter(inputs.values())), 0.0, 1.0)
+        factor = 8 // left.shape[1]
+        return {"restored": left.repeat(factor, axis=1).repeat(factor, axis=2)}
+
+    for name, figure in judged(source, classifier, unrestored).items():
+        (left,) = re.findall(r"([\d.]+) of the damaged", figure["protocol"])
+        if name != "super_resolve_agreement":  # there, the damaged are interpolated
+            assert figure["value"] == float(left)
