@@ -64,8 +64,8 @@ def lm_generate() -> Iterator[Case]:
             yield f"lm_generate/onnx/{batch}", ours_onnx, peer, *unit
 
     def at(position):
-        """20 tokens there, less the time of the prompt and the first."""
-        feeds = [inputs(1, position - 10, n) for n in (1, 21)]
+        """40 tokens there, less the time of the prompt and the first."""
+        feeds = [inputs(1, position - 20, n) for n in (1, 41)]
 
         def run() -> float:
             ends = [time.perf_counter()]
@@ -76,7 +76,7 @@ def lm_generate() -> Iterator[Case]:
 
         return run
 
-    yield "lm_generate/position", at(1000), at(100), "s/token", 20
+    yield "lm_generate/position", at(1000), at(100), "s/token", 40
 
 
 def keras_hub_gpt2(feeds: dict, new: int) -> Callable:
