@@ -129,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(add, "how it is measured, as in --set evaluate.features=mnist")
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="of all samples")
+    what = "judge a run's last weights, not their moving average"
+    add("--no-ema", action="store_true", help=what)
 
     add = command(commands.export)
     add("model", metavar="MODEL")

@@ -245,6 +245,10 @@ def evaluate(options):
     from kerasgen.zoo import load_keras, server
 
     model = load_keras(place.keras, _sampler(options, "guidance"))
+    if options.no_ema:
+        if not model.averages or options.runtime != "keras":
+            raise InputError("--no-ema: only runs with train.ema_decay have an average")
+        model = model.baked(averaged=False)
     serve = None
     if options.runtime != "keras":
         serve, _ = server(place, options.runtime)
@@ -269,7 +273,7 @@ def evaluate(options):
             print(f"{'  ' if axis else ''}{name} {value} ({what})")
     if target is None and place.folder and not place.is_artifact:
         whole = options.samples is None and options.split in (None, source.judged_by)
-        if whole and options.runtime == "keras":
+        if whole and options.runtime == "keras" and not options.no_ema:
             target = place.folder / "metrics.json"
             content = _merged(target, content, place.keras)
     if target is not None:

@@ -1,6 +1,6 @@
-"""Write the tables of README.md: trained models, from their metrics.json, the worth of
-samples, from what `tools/augment.py` wrote, and the speed of backends and of runtimes,
-from what `tools/benchmark.py` wrote.
+"""Write the tables of README.md: trained models, from their metrics.json, one of them
+beside its plain twin, the worth of samples, from what `tools/augment.py` wrote, and the
+speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
 
     python tools/readme.py [--check]
 
@@ -16,6 +16,7 @@ import yaml
 
 README = Path("README.md")
 BACKENDS = Path("tools/results/backends.json")
+PLAIN = Path("tools/results/dcgan_plain.json")  # what `kerasgen evaluate --json` wrote
 AUGMENT = Path("tools/results/augment.json")
 RUNTIMES = Path("tools/results/runtimes.json")
 SIZES = "MB: SavedModel · ONNX · LiteRT"
@@ -77,6 +78,23 @@ def zoo() -> str:
     return "\n".join(rows) + "\n"
 
 
+def plain() -> str:
+    """The DCGAN beside one of the same networks and steps, trained plainly."""
+    if not PLAIN.exists():
+        return ""
+    folder = Path("saved_models/dcgan_fashion_mnist")
+    paths = {folder.name: folder / "metrics.json", "profile plain": PLAIN}
+    found = {
+        name: json.loads(path.read_text(encoding="utf-8"))["figures"]
+        for name, path in paths.items()
+    }
+    rows = [f"| figure (test) | {' | '.join(found)} |", "|---" * (1 + len(found)) + "|"]
+    for figure in ("fcd", "precision", "density", "recall", "coverage"):
+        values = (f"{figures[figure]['value']:.3f}" for figures in found.values())
+        rows.append(f"| {figure} | {' | '.join(values)} |")
+    return "\n".join(rows) + "\n"
+
+
 def augment() -> str:
     """How well classifiers of real and of drawn images do, where measured."""
     if not AUGMENT.exists():
@@ -133,7 +151,7 @@ def filled(text: str, name: str, table: str) -> str:
 def main() -> int:
     text = README.read_text(encoding="utf-8")
     fresh = text
-    for table in (zoo, augment, backends, runtimes):
+    for table in (zoo, plain, augment, backends, runtimes):
         fresh = filled(fresh, table.__name__, table())
     if "--check" in sys.argv[1:]:
         if fresh != text:

@@ -206,11 +206,13 @@ class Model(Trainer, keras.Model):
         with keras.StatelessScope(state_mapping=mapping):
             yield
 
-    def baked(self) -> "Model":
-        """A copy for shipping: float32, averages as the weights, no optimizer."""
+    def baked(self, averaged: bool = True) -> "Model":
+        """A copy for shipping: float32, no optimizer, and as the weights their moving
+        averages, or, if not `averaged`, the last ones."""
         config = self.get_config() | {"ema_decay": 0.0, "dtype": "float32"}
         copy = type(self).from_config(config)
-        values = {id(w): m for w, m in zip(self.averaged_variables, self.averages)}  # noqa: B905
+        means = zip(self.averaged_variables, self.averages)  # noqa: B905 (or none)
+        values = {id(w): mean for w, mean in means} if averaged else {}
         pairs = zip(copy.network_variables, self.network_variables, strict=True)
         for target, source in pairs:
             target.assign(values.get(id(source), source))

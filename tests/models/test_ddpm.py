@@ -256,12 +256,17 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
     figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["figures"]
     assert "given labels, 2 of 1000 time steps" in figures["bits_per_dim"]["protocol"]
     assert figures["bits_per_dim"]["value"] > 0
+    last = str(tmp_path / "last.json")  # of the last weights
+    assert main(["evaluate", run, "--no-ema", "--json", last, "--quiet"]) == 0
+    other = json.loads((tmp_path / "last.json").read_text())["figures"]
+    assert other["bits_per_dim"]["value"] != figures["bits_per_dim"]["value"]
     out = str(tmp_path / "artifact")
     export = ["export", run, "--out", out, "--formats", "onnx", "--quiet"]
     choice = ["--sampler", "heun", "--sampling-steps", "3", "--guidance", "1.5"]
     assert main([*export, *choice]) == 0
     card = (tmp_path / "artifact" / "README.md").read_text()
     assert "Sampler: heun, 3 steps, guidance 1.5 where none is given" in card
+    assert main(["evaluate", out, "--no-ema"]) == 2  # it has the average only
     drawn = {}
     for runtime in ("keras", "onnx"):
         file = str(tmp_path / f"{runtime}.npy")
