@@ -1,6 +1,7 @@
-"""Write the tables of README.md: trained models, from their metrics.json, one of them
-beside its plain twin, the worth of samples, from what `tools/augment.py` wrote, and the
-speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
+"""Write the tables of README.md: trained models, from their metrics.json, a GAN beside
+its plain twin and samplers of a diffusion model beside each other, from what `kerasgen
+evaluate --json` wrote, the worth of samples, from what `tools/augment.py` wrote, and
+the speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
 
     python tools/readme.py [--check]
 
@@ -15,11 +16,21 @@ from statistics import mean
 import yaml
 
 README = Path("README.md")
-BACKENDS = Path("tools/results/backends.json")
-PLAIN = Path("tools/results/dcgan_plain.json")  # what `kerasgen evaluate --json` wrote
-AUGMENT = Path("tools/results/augment.json")
-RUNTIMES = Path("tools/results/runtimes.json")
+RESULTS = Path("tools/results")
+BACKENDS = RESULTS / "backends.json"
+AUGMENT = RESULTS / "augment.json"
+RUNTIMES = RESULTS / "runtimes.json"
+PLAIN = {  # column -> figures
+    "dcgan_fashion_mnist": Path("saved_models/dcgan_fashion_mnist/metrics.json"),
+    "profile plain": RESULTS / "dcgan_plain.json",
+}
+SAMPLERS = {
+    "DPM-Solver++, 25 steps": RESULTS / "ddpm_25.json",
+    "ancestral, 250 steps": RESULTS / "ddpm_250.json",
+    "DPM-Solver++, no average": RESULTS / "ddpm_no_ema.json",
+}
 SIZES = "MB: SavedModel · ONNX · LiteRT"
+SIDES = ("fcd", "precision", "density", "recall", "coverage", "label_agreement")
 # The figure that a row shows: the first of these that the model has.
 HEADLINES = (
     "nll",
@@ -80,16 +91,27 @@ def zoo() -> str:
 
 def plain() -> str:
     """The DCGAN beside one of the same networks and steps, trained plainly."""
-    if not PLAIN.exists():
+    return side_by_side(PLAIN)
+
+
+def samplers() -> str:
+    """A diffusion model's samples by other samplers, and of its last weights."""
+    return side_by_side(SAMPLERS)
+
+
+def side_by_side(columns: dict[str, Path]) -> str:
+    """What samples are like, a column each, as far as it is measured."""
+    paths = {name: path for name, path in columns.items() if path.exists()}
+    if len(paths) < 2:
         return ""
-    folder = Path("saved_models/dcgan_fashion_mnist")
-    paths = {folder.name: folder / "metrics.json", "profile plain": PLAIN}
     found = {
         name: json.loads(path.read_text(encoding="utf-8"))["figures"]
         for name, path in paths.items()
     }
-    rows = [f"| figure (test) | {' | '.join(found)} |", "|---" * (1 + len(found)) + "|"]
-    for figure in ("fcd", "precision", "density", "recall", "coverage"):
+    (first, *_), rest = found.values(), "---|" * len(found)
+    rows = [f"| {first['fcd']['samples']:,} samples | {' | '.join(found)} |"]
+    rows.append("|---|" + rest)
+    for figure in (name for name in SIDES if name in first):
         values = (f"{figures[figure]['value']:.3f}" for figures in found.values())
         rows.append(f"| {figure} | {' | '.join(values)} |")
     return "\n".join(rows) + "\n"
@@ -151,7 +173,7 @@ def filled(text: str, name: str, table: str) -> str:
 def main() -> int:
     text = README.read_text(encoding="utf-8")
     fresh = text
-    for table in (zoo, plain, augment, backends, runtimes):
+    for table in (zoo, plain, samplers, augment, backends, runtimes):
         fresh = filled(fresh, table.__name__, table())
     if "--check" in sys.argv[1:]:
         if fresh != text:
