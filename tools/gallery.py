@@ -87,7 +87,7 @@ def panels(signatures: dict) -> dict[str, str]:
     return found
 
 
-# Of a signature's ONNX files, the first whose weights have a place.
+# Of a signature's ONNX files: the first that lets the site keep to its budget.
 VARIANTS = {"": 32, ".fp16": 16, ".int8": 8}  # and the bits of a weight
 
 
@@ -201,6 +201,17 @@ class Entry:
         self.family = values.get("family", "model").replace("_", " ")
         metrics = (folder / "metrics.json").read_text(encoding="utf-8")
         self.figures = json.loads(metrics)["figures"]
+        source, signatures = folder / "onnx", self.manifest["signatures"]
+        self.panels = panels(
+            {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
+        )
+        self.variants = [  # that its page may run; it runs the first
+            variant
+            for variant in VARIANTS
+            if all(
+                (source / f"{k}{variant}.onnx").exists() for k in self.panels.values()
+            )
+        ]
 
     def chips(self) -> str:
         texts = [self.family, f"{self.manifest['parameters']:,} parameters"]
@@ -232,31 +243,21 @@ class Entry:
         source, arrow, _ = first.partition("  ->  ")
         return source if arrow else ""
 
-    def playable(self, target: Path, budget: int) -> tuple[dict | None, str]:
-        """What the page's script needs to run the model, whose files are copied if
-        `target` stays within `budget` bytes; and a note for the reader."""
-        source, signatures = self.folder / "onnx", self.manifest["signatures"]
-        served = {
-            k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()
-        }
-        chosen = panels(served)
-        if not chosen:
+    def playable(self, target: Path) -> tuple[dict | None, str]:
+        """What the page's script needs to run the model, whose files are copied to
+        `target`; and a note for the reader."""
+        if not self.panels:
             return None, ""
-        for variant in VARIANTS:
-            files = {name: f"{name}{variant}.onnx" for name in chosen.values()}
-            if not all((source / file).exists() for file in files.values()):
-                continue
-            shared = copy_onnx(source, files, target / "onnx")
-            if size(target) <= budget:
-                break
-            shutil.rmtree(target / "onnx")
-        else:
+        if not self.variants:
             return None, "<section>This model is too large to run in a page.</section>"
+        variant, signatures = self.variants[0], self.manifest["signatures"]
+        files = {name: f"{name}{variant}.onnx" for name in self.panels.values()}
         tokenizer = self.folder / "tokenizer.json"
         data = {
-            "panels": chosen,
-            "shared": shared,
-            "signatures": {k: signatures[k] for k in chosen.values()},
+            "panels": self.panels,
+            "variant": variant,
+            "shared": copy_onnx(self.folder / "onnx", files, target / "onnx"),
+            "signatures": {k: signatures[k] for k in files},
             "labels": self.manifest.get("labels", []),
             "constants": self.manifest.get("constants", {}),
             "prompt": self.prompt(),
@@ -271,14 +272,15 @@ class Entry:
         )
         return data, note if variant else ""
 
-    def write(self, out: Path, budget: int) -> None:
-        """Write the page; with generation, if its files have a place in `budget`."""
+    def write(self, out: Path) -> None:
+        """Write the page, and the files that run the model in it."""
         target = out / self.name
+        shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         for pattern in ("*.png", "samples.txt", "recipe.yaml"):
             for path in self.folder.glob(pattern):
                 shutil.copy(path, target)
-        data, note = self.playable(target, budget)
+        data, note = self.playable(target)
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
             f"<h1>{self.name}</h1>\n"
@@ -292,7 +294,8 @@ class Entry:
 
 
 def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) -> int:
-    """Write the site; -> its size in bytes.
+    """Write the site; -> its size in bytes. Where that is above `budget`, the largest
+    models get smaller weights, one after the other, or don't run in their pages.
 
     Raises:
         InputError: if there is no artifact, or npm can't fetch the runtime.
@@ -319,8 +322,15 @@ def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) ->
         f'<div class="zoo">{links}</div>\n</main>'
     )
     (out / "index.html").write_text(page("kerasgen", body, ""), encoding="utf-8")
-    for entry in sorted(entries, key=lambda entry: size(entry.folder / "onnx")):
-        entry.write(out, budget - size(out))
+    for entry in entries:
+        entry.write(out)
+    while size(out) > budget and any(entry.variants for entry in entries):
+        largest = max(
+            (entry for entry in entries if entry.variants),
+            key=lambda entry: size(out / entry.name / "onnx"),
+        )
+        largest.variants.pop(0)
+        largest.write(out)
     return size(out)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import kerasgen
 from kerasgen import recipe, tokenizers
+from kerasgen.cli import main
 from kerasgen.codec import Codec
 from kerasgen.metrics import features
 
@@ -124,12 +125,17 @@ def names(panel):
 
 
 @pytest.mark.parametrize("name", names({"seed"}))
-def test_pages_draw_what_python_draws(site, page, name):
+def test_pages_draw_what_python_draws(site, page, name, tmp_path):
     page.goto(f"{site}/{name}/")
     page.wait_for_selector("#images[data-done]")
     assert page.input_value("#images [name=seed]") == "7"
     drawn = np.array(page.eval_on_selector("#images .grid", PIXELS), "uint8")
-    expected = kerasgen.load(ROOT / "saved_models" / name).generate(16, seed=7)
+    model = json.loads(page.eval_on_selector("#model", "e => e.textContent"))
+    runtime = "onnx" + model["variant"].replace(".", "-")
+    out = ["-n", "16", "--seed", "7", "--out", str(tmp_path / "all.npy"), "--quiet"]
+    generate = ["generate", str(ROOT / "saved_models" / name), "--runtime", runtime]
+    assert main([*generate, *out]) == 0
+    expected = np.load(tmp_path / "all.npy")
     pixels = drawn.reshape(16, *expected.shape[1:3], 4)[..., : expected.shape[3]]
     np.testing.assert_allclose(pixels / 255, expected, atol=1 / 255)
     for _ in range(3):
@@ -167,7 +173,8 @@ def test_denoising_ends_with_what_the_network_sees(site, page, name):
     noisy, seen = np.array(page.eval_on_selector("#denoising", PIXELS), "uint8")
     assert np.abs(noisy.astype(int) - seen).mean() < 8  # hardly any noise is left
     images = seen.reshape(1, 28, 28, 4)[..., :1] / 255
-    _, (label,) = features.extractor("mnist", (28, 28, 1))([images.astype("float32")])
+    judge = recipe.read(ROOT / "saved_models" / name / "recipe.yaml").evaluate.features
+    _, (label,) = features.extractor(judge, (28, 28, 1))([images.astype("float32")])
     assert label == 3
     slider = "slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }"
     page.eval_on_selector("#denoising input[type=range]", slider)
