@@ -60,6 +60,7 @@ class Train:
     learning_rate: float | dict[str, float] = 1e-3  # or phase -> learning rate
     schedule: str = "constant"  # or cosine: down to 0 over the run; or inverse_sqrt
     warmup_steps: int = 0  # of the learning rate, from 0
+    cooldown_steps: int = 0  # the last ones, in which it falls to 0
     clip_norm: float | None = None  # of the global gradient
     ema_decay: float = 0.0
     backend: str = "tensorflow"

@@ -8,7 +8,7 @@ import keras
 from kerasgen import backend, data, models, zoo
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
-from kerasgen.models.learning_rates import InverseSquareRoot
+from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
 from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic
@@ -199,15 +199,16 @@ def _optimizers(values: Train, phases: list[models.Phase], steps: int) -> dict:
             values,
             of(phase, "optimizer"),
             of(phase, "learning_rate"),
-            steps * phase.repeats,
-            values.warmup_steps * phase.repeats,
+            phase.repeats,
+            steps,
         )
         for phase in phases
     }
 
 
-def _optimizer(values: Train, spec, rate: float, steps: int, warmup: int):
+def _optimizer(values: Train, spec, rate: float, repeats: int, steps: int):
     spec = {"name": spec} if isinstance(spec, str) else dict(spec)
+    steps, warmup = steps * repeats, values.warmup_steps * repeats
     if values.schedule == "inverse_sqrt":
         rate = InverseSquareRoot(rate, max(1, warmup))
     elif values.schedule == "cosine" or warmup:
@@ -218,6 +219,8 @@ def _optimizer(values: Train, spec, rate: float, steps: int, warmup: int):
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
+    if values.cooldown_steps:
+        rate = Cooldown(rate, steps, values.cooldown_steps * repeats)
     try:
         kind = type(keras.optimizers.get(spec.pop("name")))
         return kind(learning_rate=rate, global_clipnorm=values.clip_norm, **spec)

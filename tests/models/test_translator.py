@@ -11,7 +11,6 @@ import tensorflow as tf
 import kerasgen
 from kerasgen import data, pictures, recipe
 from kerasgen.errors import InputError
-from kerasgen.models.learning_rates import InverseSquareRoot
 from kerasgen.tokenizers import END, Characters
 
 # Letters in another order: what a translator has to look up.
@@ -220,12 +219,3 @@ def test_data_without_pairs_is_refused():
     values = recipe.read("translator_cldr", {"data": "bundled:python_docs"})
     with pytest.raises(InputError, match="needs pairs of texts"):
         kerasgen.Translator.arguments(values, data.load(values.data))
-
-
-def test_the_learning_rate_rises_and_falls():
-    rate = InverseSquareRoot(peak=0.1, warmup_steps=100)
-    found = [float(rate(step)) for step in (0, 49, 99, 399)]
-    np.testing.assert_allclose(found, [0.001, 0.05, 0.1, 0.05], rtol=1e-6)
-    saved = keras.saving.serialize_keras_object(rate)
-    again = keras.saving.deserialize_keras_object(saved)
-    assert float(again(399)) == pytest.approx(0.05)
