@@ -226,12 +226,9 @@ def _texts(options) -> list[str]:
 
 def evaluate(options):
     """Measure a trained model on real data."""
-    settings = _settings(options.set)
-    for key in settings:
-        if not key.startswith("evaluate."):
-            raise InputError(f"--set {key}: only evaluate.… can be set to evaluate")
+    chosen = _chosen(options, "evaluate", "model")
     place = find(options.model)
-    recipe = place.recipe(settings)
+    recipe = place.recipe({f"evaluate.{k}": v for k, v in chosen["evaluate"].items()})
     if options.samples is not None and options.samples < 1:
         raise InputError(f"--samples must be at least 1, not {options.samples}")
     target = None if options.json is None else _out_file(options.json, (".json",))
@@ -244,7 +241,7 @@ def evaluate(options):
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
-    model = load_keras(place.keras, _sampler(options, "guidance"))
+    model = load_keras(place.keras, chosen["model"] | _sampler(options, "guidance"))
     if options.no_ema:
         if not model.averages or options.runtime != "keras":
             raise InputError("--no-ema: only runs with train.ema_decay have an average")
@@ -295,6 +292,7 @@ def export(options):
     """Write a model for other runtimes, and verify it."""
     from kerasgen import recipe as recipes
 
+    settings = _chosen(options, "model")["model"] | _sampler(options, "guidance")
     place = find(options.model)
     recipe = place.recipe() if place.folder else None
     formats = tuple(options.formats.split(","))
@@ -307,7 +305,6 @@ def export(options):
     import_tensorflow()
     from kerasgen.zoo import load_keras
 
-    settings = _sampler(options, "guidance")
     model = load_keras(place.keras, settings)
     if recipe and settings:
         changes = {f"model.{key}": value for key, value in settings.items()}
@@ -355,6 +352,18 @@ def _settings(pairs: list[str]) -> dict:
         except yaml.YAMLError as error:
             raise InputError(f"--set {key}: {value!r} is not a YAML value") from error
     return settings
+
+
+def _chosen(options, *sections: str) -> dict[str, dict]:
+    """The values of --set by their section, where only these can be set."""
+    found = {section: {} for section in sections}
+    for key, value in _settings(options.set).items():
+        section, _, name = key.partition(".")
+        if section not in sections:
+            every = " and ".join(f"{section}.…" for section in sections)
+            raise InputError(f"--set {key}: only {every} can be set here")
+        found[section][name] = value
+    return found
 
 
 def _out_file(name: str, suffixes=SUFFIXES) -> Path:

@@ -222,12 +222,15 @@ class Model(Trainer, keras.Model):
         """A copy with other values of the constructor, and the same weights.
 
         Raises:
-            InputError: if the model has no such value, or it doesn't allow this one.
+            InputError: if the model has no such value, it doesn't allow this one, or
+                weights would have other shapes.
         """
         for name in values:
             if name not in self._arguments:
                 raise InputError(f"{type(self).__name__} has no {name} to choose")
         copy = type(self).from_config(self.get_config() | values)
+        if [v.shape for v in copy.variables] != [v.shape for v in self.variables]:
+            raise InputError(f"{', '.join(values)}: to change that, train anew")
         for target, source in zip(copy.variables, self.variables, strict=True):
             target.assign(source)
         return copy

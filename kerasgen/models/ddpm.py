@@ -69,7 +69,7 @@ class DDPM(GenerativeModel):
         guidance: float = 1.0,
         clip: bool = True,
         restoration_steps: int = 50,
-        resampling: int = 4,
+        resampling: int = 8,
         scale: int = 2,
         blur: float = 1.5,
         levels: int = 256,

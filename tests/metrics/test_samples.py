@@ -114,6 +114,14 @@ def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path):
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_only_how_it_is_measured_can_be_set(digits_run, capsys):
-    assert main(["evaluate", str(digits_run), "--set", "model.latent_dim=3"]) == 2
-    assert "only evaluate.… can be set" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epochs=3", "only evaluate.… and model.… can be set here"),
+        ("model.latent_dim=3", "latent_dim: to change that, train anew"),
+        ("model.colour=3", "VAE has no colour to choose"),
+    ],
+)
+def test_only_what_needs_no_training_can_be_set(digits_run, capsys, setting, message):
+    assert main(["evaluate", str(digits_run), "--set", setting]) == 2
+    assert message in capsys.readouterr().err

@@ -263,9 +263,10 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
     out = str(tmp_path / "artifact")
     export = ["export", run, "--out", out, "--formats", "onnx", "--quiet"]
     choice = ["--sampler", "heun", "--sampling-steps", "3", "--guidance", "1.5"]
-    assert main([*export, *choice]) == 0
+    assert main([*export, *choice, "--set", "model.resampling=2"]) == 0
     card = (tmp_path / "artifact" / "README.md").read_text()
     assert "Sampler: heun, 3 steps, guidance 1.5 where none is given" in card
+    assert "`inpaint` takes each 2 times" in card
     assert main(["evaluate", out, "--no-ema"]) == 2  # it has the average only
     drawn = {}
     for runtime in ("keras", "onnx"):
