@@ -61,3 +61,26 @@ def digits_artifact(digits_run):
     out = digits_run.parent / "artifact"
     assert main(["export", str(digits_run), "--out", str(out), "--quiet"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory):
+    """A classifier of digits that is good enough to judge: a run directory."""
+    from kerasgen.cli import main
+
+    out = str(tmp_path_factory.mktemp("classifier") / "run")
+    recipe = "tests/contract/image_classifier_contract.yaml"
+    train = ["train", recipe, "--out", out, "--steps", "300", "--quiet"]
+    train += ["--set", "train.learning_rate=1e-2", "--set", "model.augment={}"]
+    assert main(train) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def halves(digits):
+    """The digits, half of them to judge by."""
+    from kerasgen.data import Data
+
+    train = digits["train"]
+    parts = {"train": train.take(slice(0, 800)), "test": train.take(slice(800, None))}
+    return Data(parts, digits.label_names)

@@ -35,18 +35,18 @@ class Drawer:
         return {"images": self.images[[rng.choice(pools[k]) for k in label]]}
 
 
-def judged(drawer, source, classifier):
+def judged(drawer, halves, classifier):
     settings = {"evaluate.features": classifier, "evaluate.samples": 300}
     values = recipe.read("vae_digits", settings)
-    return metrics.evaluate(drawer, source, values)["figures"]
+    return metrics.evaluate(drawer, halves, values)["figures"]
 
 
 def as_floats(split):
     return split.x / np.float32(255)
 
 
-def test_real_images_are_as_good_as_the_floor(source, digits, classifier):
-    found = judged(Drawer(as_floats(digits["train"])), source, classifier)
+def test_real_images_are_as_good_as_the_floor(halves, digits, classifier):
+    found = judged(Drawer(as_floats(digits["train"])), halves, classifier)
     value = {name: figure["value"] for name, figure in found.items()}
     assert set(value) == {
         *("fcd", "fcd_floor", "kid", "precision", "density"),
@@ -59,30 +59,30 @@ def test_real_images_are_as_good_as_the_floor(source, digits, classifier):
     assert "training images give" in found["recall"]["protocol"]
 
 
-def test_one_class_is_precise_but_not_diverse(source, classifier):
-    test = source["test"]
-    found = judged(Drawer(as_floats(test)[test.y == 3]), source, classifier)
+def test_one_class_is_precise_but_not_diverse(halves, classifier):
+    test = halves["test"]
+    found = judged(Drawer(as_floats(test)[test.y == 3]), halves, classifier)
     assert found["precision"]["value"] > 0.9
     assert found["coverage"]["value"] < 0.3 > found["recall"]["value"]
     assert found["classes"]["value"] <= 0.4
     assert found["fcd"]["value"] > 10 * found["fcd_floor"]["value"]
 
 
-def test_repeated_training_images_are_told(source, classifier):
-    noise = np.random.default_rng(0).normal(0, 0.01, source["train"].x.shape)
-    repeated = (as_floats(source["train"]) + noise).clip(0, 1).astype("float32")
-    found = judged(Drawer(repeated), source, classifier)
+def test_repeated_training_images_are_told(halves, classifier):
+    noise = np.random.default_rng(0).normal(0, 0.01, halves["train"].x.shape)
+    repeated = (as_floats(halves["train"]) + noise).clip(0, 1).astype("float32")
+    found = judged(Drawer(repeated), halves, classifier)
     assert found["nearest_neighbour"]["value"] > 0.95
 
 
-def test_labels_are_obeyed_or_not(source, classifier):
-    train = source["train"]
-    obedient = judged(Drawer(as_floats(train), train.y), source, classifier)
+def test_labels_are_obeyed_or_not(halves, classifier):
+    train = halves["train"]
+    obedient = judged(Drawer(as_floats(train), train.y), halves, classifier)
     assert obedient["label_agreement"]["value"] > 0.9
-    other = judged(Drawer(as_floats(train), (train.y + 1) % 10), source, classifier)
+    other = judged(Drawer(as_floats(train), (train.y + 1) % 10), halves, classifier)
     assert other["label_agreement"]["value"] < 0.1
     with pytest.raises(InputError, match="tells 10 classes apart, not the 4"):
-        judged(Drawer(as_floats(train), train.y % 4, 4), source, classifier)
+        judged(Drawer(as_floats(train), train.y % 4, 4), halves, classifier)
 
 
 def test_evaluate_prints_the_axes(digits_run, classifier, tmp_path, capsys):

@@ -7,25 +7,11 @@ import pytest
 
 import kerasgen
 from kerasgen import recipe
-from kerasgen.cli import main
 from kerasgen.data import Split
 from kerasgen.errors import InputError
 from kerasgen.metrics.features import extractor
 from kerasgen.training import checkpoint, loop
 from kerasgen.training.quality import Quality, collapse
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    out = tmp_path_factory.mktemp("classifier") / "run"
-    arguments = [
-        "train",
-        "tests/contract/image_classifier_contract.yaml",
-        "--out",
-        str(out),
-    ]
-    assert main([*arguments, "--steps", "60", "--quiet"]) == 0
-    return str(out)
 
 
 def settings(classifier, **more):
