@@ -126,10 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--json", metavar="FILE")
     add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")
-    what = (
-        "how it is measured, as in evaluate.features=mnist; or what needs no training"
-    )
-    _add_set(add, f"{what}, as in model.guidance=1.2")
+    what = "as evaluate.features=mnist; or what needs no training, as model.scale=2"
+    _add_set(add, what)
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="of all samples")
     what = "judge a run's last weights, not their moving average"
@@ -139,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", metavar="MODEL")
     add("--out", metavar="DIR", help="default saved_models/RECIPE")
     add("--formats", default="savedmodel,onnx,litert")
-    _add_set(add, "what needs no training, as in --set model.resampling=8")
+    _add_set(add, "what needs no training, as model.resampling=8")
     _add_sampler(add)
     add("--guidance", type=float, metavar="W", help="where a call gives none")
 

@@ -205,12 +205,11 @@ class Entry:
         self.panels = panels(
             {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
         )
+        files = self.panels.values()
         self.variants = [  # that its page may run; it runs the first
             variant
             for variant in VARIANTS
-            if all(
-                (source / f"{k}{variant}.onnx").exists() for k in self.panels.values()
-            )
+            if files and all((source / f"{k}{variant}.onnx").exists() for k in files)
         ]
 
     def chips(self) -> str:

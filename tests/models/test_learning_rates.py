@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from kerasgen.models.base import Phase
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
+from kerasgen.recipe import Train
+from kerasgen.training import loop
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -25,3 +28,13 @@ def test_it_cools_down_in_a_line(before):
     saved = keras.saving.serialize_keras_object(rate)
     again = keras.saving.deserialize_keras_object(saved)
     assert float(again(375)) == pytest.approx(float(rate(375)))
+
+
+def test_a_phase_that_repeats_cools_down_as_long():
+    values = Train(learning_rate=0.1, cooldown_steps=10)
+    phases = [Phase("once", [], None, []), Phase("thrice", [], None, [], repeats=3)]
+    found = loop._optimizers(values, phases, steps=100)
+    for name, repeats in (("once", 1), ("thrice", 3)):
+        for step, rate in ((0, 0.1), (90, 0.1), (95, 0.05), (100, 0.0)):
+            found[name].iterations.assign(step * repeats)
+            assert float(found[name].learning_rate) == pytest.approx(rate)
