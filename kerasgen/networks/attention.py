@@ -11,6 +11,7 @@ from keras import layers, ops
 
 from kerasgen.errors import require
 from kerasgen.networks.dropout import Dropout
+from kerasgen.networks.fused import fused
 
 
 def attend(q, caches, mask=None, dropout=None):
@@ -74,6 +75,7 @@ def causal_mask(length):
     return t[:, None] >= t[None]
 
 
+@fused
 def rotate(x, positions, base: float = 10_000.0):
     """Rotary position embedding (Su et al., 2021, eq. 34, on halves).
 

@@ -13,6 +13,7 @@ from kerasgen.networks.attention import (
     written,
 )
 from kerasgen.networks.dropout import Dropout
+from kerasgen.networks.fused import fused
 from kerasgen.networks.unet import SinusoidalEmbedding
 
 # What a block is made of. "modern" is what small models are best with today (as LLaMA,
@@ -40,11 +41,22 @@ STYLES = {
         "positions": "sinusoidal",
     },
 }
-ACTIVATIONS = {
-    "relu": ops.relu,
-    "gelu": lambda x: ops.gelu(x, approximate=True),
-    "swiglu": ops.silu,
-}
+
+
+@fused
+def gelu(x):
+    """As GPT-2 has it."""
+    return ops.gelu(x, approximate=True)
+
+
+@fused
+def swiglu(x):
+    """Of gates, and as many numbers (Shazeer, 2020)."""
+    gate, x = ops.split(x, 2, axis=-1)
+    return ops.silu(gate) * x
+
+
+ACTIVATIONS = {"relu": ops.relu, "gelu": gelu, "swiglu": swiglu}
 
 
 @keras.saving.register_keras_serializable("kerasgen")
@@ -163,11 +175,7 @@ class Block(layers.Layer):
         return norm(x + self.dropout(part(x)))
 
     def _mlp(self, x):
-        x, activation = self.up(x), ACTIVATIONS[self.style["activation"]]
-        if self.gated:
-            gate, x = ops.split(x, 2, axis=-1)
-            return self.down(activation(gate) * x)
-        return self.down(activation(x))
+        return self.down(ACTIVATIONS[self.style["activation"]](self.up(x)))
 
 
 def normalization(owner, style=None):

@@ -129,6 +129,12 @@ def test_the_stream_is_a_function_of_seed_and_step():
     assert not np.array_equal(seen(numbers(50), 8, 4, 0, 20), whole)
 
 
+def test_the_end_of_a_stream_does_not_wait_for_a_tuner(digits):
+    batches = stream(digits["train"], 20, 0, 0, 3)
+    for dataset in (batches, once(digits["validation"], 20, 0)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_labels_stay_with_their_images():
     for x, y in stream(numbers(50), 8, 0, 0, 9):
         np.testing.assert_array_equal(x.numpy().ravel() % 3, y)

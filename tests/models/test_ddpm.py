@@ -108,6 +108,21 @@ def test_training_on_one_image_draws_that_image():
     assert np.abs(model.changed().generate(4, seed=1) - 0.75).mean() < 0.1 < before
 
 
+def test_steps_in_few_passes_are_the_same_steps(small_images):
+    histories, weights = [], []
+    for chosen in (False, "auto"):
+        keras.utils.set_random_seed(0)
+        model = small()
+        model.compile(keras.optimizers.SGD(0.1), jit_compile=chosen)
+        assert model._fuses() == (chosen == "auto")
+        history = model.fit(small_images, batch_size=20, epochs=1, verbose=0).history
+        histories.append(history["loss"])
+        weights.append([w.numpy() for w in model.network.trainable_variables])
+    np.testing.assert_allclose(*histories, rtol=1e-5)
+    for plain, few in zip(*weights, strict=True):
+        np.testing.assert_allclose(few, plain, atol=1e-5)
+
+
 def test_a_users_own_workflow(small_images, tmp_path):
     inputs = (keras.Input((8, 8, 1)), keras.Input(()))
     x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs[0])

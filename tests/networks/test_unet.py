@@ -3,10 +3,14 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasgen import networks
 from kerasgen.errors import InputError
-from kerasgen.networks.unet import GroupNorm, GroupNormSiLU, SinusoidalEmbedding
+from kerasgen.models.trainers.tensorflow import compiled
+from kerasgen.networks.fused import fusing
+from kerasgen.networks.group_norm import GroupNorm, GroupNormSiLU
+from kerasgen.networks.unet import SinusoidalEmbedding
 
 
 def built(values, shape, classes=0, dtype=None):
@@ -73,6 +77,30 @@ def test_group_norm_is_that_of_keras():
     activated.build(x.shape)
     activated.set_weights(ours.get_weights())
     np.testing.assert_allclose(activated(x), keras.ops.silu(theirs(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_group_norm_with_silu_has_the_same_gradients_in_few_passes(dtype):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(1.0, 2.0, (2, 2, 5, 4, 12)).astype("float32")
+    layer = GroupNormSiLU(dtype=dtype)
+    layer.build(x.shape)
+    layer.set_weights([rng.normal(size=12) for _ in range(2)])
+
+    def gradients(compiler):
+        with fusing(compiler), tf.GradientTape() as tape:
+            tape.watch(values := tf.cast(x, layer.compute_dtype))
+            outputs = layer(values)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") * weights)
+        return [
+            outputs,
+            *tape.gradient(loss, [values, layer.gain.value, layer.bias.value]),
+        ]
+
+    atol = 1e-4 if dtype == "float32" else 0.3
+    for plain, one in zip(gradients(None), gradients(compiled), strict=True):
+        assert plain.dtype == one.dtype
+        np.testing.assert_allclose(one, plain, atol=atol)
 
 
 def test_times_are_told_apart():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from kerasgen.data.stream import untuned
 from kerasgen.errors import InputError
 from kerasgen.export import onnx
 
@@ -42,6 +43,11 @@ def gemm_peak() -> float:
         tf.linalg.matmul(a, a).numpy()
         best = min(best, time.perf_counter() - start)
     return 2 * 2048**3 / best
+
+
+def endless(batch) -> tf.data.Dataset:
+    """The same batch again and again."""
+    return untuned(tf.data.Dataset.from_tensors(batch).repeat())
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from benchmarks.common import Case, exported, gemm_peak, other_python
+from benchmarks.common import Case, endless, exported, gemm_peak, other_python
 from keras import layers, ops
 
 import kerasgen
@@ -77,7 +77,7 @@ def dense_vae(latent_dim=50, network=DENSE, **options) -> kerasgen.VAE:
 def vae_step() -> Iterator[Case]:
     """Training steps of the dense VAE, batch 128, against plain Keras."""
     steps, images = 200, np.random.default_rng(0).random((128, 28, 28, 1), "float32")
-    batches = tf.data.Dataset.from_tensors(images).repeat().prefetch(2)
+    batches = endless(images).prefetch(2)
     ours, peer = dense_vae(), PlainVAE()
     peer.compile(keras.optimizers.Adam(1e-3))
 
@@ -161,7 +161,7 @@ def unet_step() -> Iterator[Case]:
     model = kerasgen.DDPM((size, size, 1), network)
     model.compile(keras.optimizers.Adam(1e-4))
     images = np.random.default_rng(0).random((batch, size, size, 1), "float32")
-    batches = tf.data.Dataset.from_tensors(images).repeat()
+    batches = endless(images)
     # Backwards, each product is done twice: for its inputs and for its weights.
     flops = 3 * batch * forward_flops(model.network)
 

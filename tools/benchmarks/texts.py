@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
-from benchmarks.common import Case, exported, gemm_peak, opened, other_python
+from benchmarks.common import Case, endless, exported, gemm_peak, opened, other_python
 
 import kerasgen
 from kerasgen import decoding
@@ -103,7 +102,7 @@ def lm_step() -> Iterator[Case]:
     batch, length, steps = 8, 256, 2
     model = gpt2_shaped(optimizer=keras.optimizers.AdamW(1e-4, global_clipnorm=1.0))
     ids = np.random.default_rng(0).integers(2, GPT["vocabulary"], (batch, length + 1))
-    batches = tf.data.Dataset.from_tensors(ids.astype("int32")).repeat()
+    batches = endless(ids.astype("int32"))
 
     def ours():
         model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)

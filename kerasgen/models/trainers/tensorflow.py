@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import tree
 
 from kerasgen.models.trainers import base
+from kerasgen.networks.fused import fusing
 
 
 class Trainer(base.Trainer):
@@ -13,7 +14,8 @@ class Trainer(base.Trainer):
 
     def train_step(self, data):
         """See `kerasgen.models.trainers.base`."""
-        return self._train(data)
+        with fusing(compiled if self._fuses() else None):
+            return self._train(data)
 
     def test_step(self, data):
         """See `kerasgen.models.trainers.base`."""
@@ -30,12 +32,21 @@ class Trainer(base.Trainer):
 
     def by_xla(self, function):
         """`function` of keyword arrays, compiled anew for every shape it gets."""
-        return tf.function(function, jit_compile=True)
+        return compiled(function)
+
+    def _fuses(self) -> bool:
+        """Whether XLA makes the parts of a step that it is good at."""
+        alone = self.distribute_strategy.num_replicas_in_sync == 1
+        allowed = self._compile_options["jit_compile"] == "auto"
+        return alone and allowed and not self.jit_compile and not self.run_eagerly
 
     def _xla(self, chosen, run_eagerly):
         if self.distribute_strategy.num_replicas_in_sync > 1:
             return False
-        return self.prefers_xla if chosen == "auto" else chosen
+        if chosen != "auto":
+            return chosen
+        # Its products are in float32: TensorFlow's have what processors have for less.
+        return self.prefers_xla and self.dtype_policy.compute_dtype == "float32"
 
     def _scaled(self, optimizer):
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -162,6 +173,11 @@ class Trainer(base.Trainer):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
+
+
+def compiled(function):
+    """`function` of tensors, by XLA."""
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def input_gradients(function, inputs):

@@ -25,7 +25,7 @@ def steps(name: str, backend: str) -> tuple[int, Callable]:
     import tensorflow as tf
 
     from kerasgen import data, models
-    from kerasgen.data.stream import stream
+    from kerasgen.data.stream import stream, untuned
 
     bundled = "bundled" in str(recipe.data)
     source = recipe.data if bundled else "bundled:digits"
@@ -35,7 +35,7 @@ def steps(name: str, backend: str) -> tuple[int, Callable]:
     train = model.examples(source["train"], recipe)
     size, binarize = recipe.train.batch_size, recipe.input.binarize
     rows = next(iter(stream(train, size, 0, 0, 1, binarize)))
-    batches = tf.data.Dataset.from_tensors(rows).repeat()
+    batches = untuned(tf.data.Dataset.from_tensors(rows).repeat())
 
     def take(n: int) -> None:
         model.fit(batches, steps_per_epoch=n, shuffle=False, verbose=0)
