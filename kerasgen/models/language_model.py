@@ -24,7 +24,8 @@ class LanguageModel(GenerativeModel):
         network: tokens -> logits, with a cache: a `CausalTransformer`, or what
             `kerasgen.networks.build` takes ("transformer").
         opening: what an empty prompt stands for, one token; None: the beginning.
-        max_new_tokens: the default of `generate`.
+        max_new_tokens, temperature: the defaults of `generate`; a temperature in
+            [0, 100).
         repetition_penalty: see `kerasgen.decoding.sample`.
         **kwargs: see `kerasgen.models.base.Model`.
     Raises:
@@ -40,17 +41,20 @@ class LanguageModel(GenerativeModel):
         network="transformer",
         opening: str | None = None,
         max_new_tokens: int = 200,
+        temperature: float = 1.0,
         repetition_penalty: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         require_positive(context=context, max_new_tokens=max_new_tokens)
+        fits = 0 <= temperature < 100
+        require(fits, "temperature", "at least 0 and below 100", temperature)
         above = repetition_penalty > 0
         require(above, "repetition_penalty", "above 0", repetition_penalty)
         self.tokenizer = tokenizers.restored(tokenizer)
         self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
         self.context, self.max_new_tokens = context, max_new_tokens
-        self.repetition_penalty = repetition_penalty
+        self.temperature, self.repetition_penalty = temperature, repetition_penalty
         self.has_ends = opening is None
         first = [tokenizers.END] if opening is None else self.tokenizer.encode(opening)
         require(len(first) == 1, "opening", "one token", opening)
@@ -227,7 +231,7 @@ class LanguageModel(GenerativeModel):
         ids = s.Input((None,), "int32", low=0, high=size)
         options = {
             "seed": s.seed(),
-            "temperature": s.Input(high=100.0, default=1.0),
+            "temperature": s.Input(high=100.0, default=self.temperature),
             "top_k": s.Input((), "int32", low=0, high=2**31 - 1, default=0),
             "top_p": s.Input(
                 low=1e-6, high=1.000001, default=1.0, within="above 0 and at most 1"

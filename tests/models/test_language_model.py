@@ -139,6 +139,13 @@ def test_an_empty_prompt_is_the_beginning_or_the_opening(trained):
     assert complete[0][:1] == b"\n" and len(complete[1]) == 6
 
 
+def test_a_model_has_a_temperature_where_none_is_given(trained):
+    greedy = trained.changed(temperature=0.0)
+    assert greedy.generate(3, seed=1) == trained.generate(3, seed=1, temperature=0.0)
+    with pytest.raises(InputError, match="temperature must be at least 0"):
+        trained.changed(temperature=-1.0)
+
+
 def test_strings_are_completed_in_the_graph(trained):
     given = {"seed": row_seeds(0, 3), "max_new_tokens": np.full(3, 4)}
     prompts = ["a", "", "bca"]
