@@ -226,6 +226,12 @@ class LanguageModel(GenerativeModel):
     def preview(self, examples, n):
         return self.generate(min(n, 8))
 
+    def facts(self):
+        return [
+            f"Temperature {self.temperature:g}, and at most {self.max_new_tokens} new "
+            "tokens, where none are given"
+        ]
+
     def signatures(self):
         size = self.tokenizer.size
         ids = s.Input((None,), "int32", low=0, high=size)

@@ -105,7 +105,7 @@ class Block(layers.Layer):
         self.up = linear(self, 2 * hidden if gated else hidden, bias, name="up")
         self.down = linear(self, width, bias, scale, name="down")
         self.dropout = Dropout(dropout, dtype=dtype)
-        self.hidden, self.gated = hidden, gated
+        self.hidden = hidden
 
     def build(self, input_shape):
         batch, length, _ = input_shape
