@@ -2,8 +2,8 @@
 
 tf2onnx hands every weight through a `Loop` as a state, so a sampler would transpose all
 its kernels at each step. Here work that depends on such states alone is done once,
-before the loop; or never, where it only rearranges weights. And weights that only the
-loop reads are put inside: ONNX Runtime packs kernels for the processor where they are
+before the loop; or never, where it only rearranges weights. And weights that a loop
+reads are put inside: ONNX Runtime packs kernels for the processor where they are
 initializers of the very graph that reads them.
 """
 
@@ -16,13 +16,13 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 REARRANGED = {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}  # by which operations
+PACKED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}  # of which a runtime packs weights
 
 
 def lighten(graph: onnx.GraphProto) -> None:
     """Take out of every loop of `graph` what is the same at each step."""
     _lift(graph)
     _rearrange_weights(graph)
-    _settle(graph)
 
 
 def _lift(graph) -> None:
@@ -95,7 +95,8 @@ def _hoist(graph, loop, body) -> None:
 
 
 def _rearrange_weights(graph) -> None:
-    """Weights that are transposed, reshaped or squeezed are stored as such."""
+    """Weights that are transposed, reshaped or squeezed are stored as such, and those
+    that nothing reads not at all."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
@@ -106,30 +107,42 @@ def _rearrange_weights(graph) -> None:
             weights[node.output[0]] = numpy_helper.from_array(result, node.output[0])
         else:
             nodes.append(node)
-    used = {name for node in nodes for name in _reads(node)}
-    used |= {value.name for value in graph.output}
     _replace(graph.node, nodes)
-    _replace(graph.initializer, [weights[name] for name in weights if name in used])
+    _replace(graph.initializer, weights.values())
+    for part in with_subgraphs(graph):
+        used = {name for node in part.node for name in _reads(node)}
+        used |= {value.name for value in part.output}
+        _replace(part.initializer, [w for w in part.initializer if w.name in used])
 
 
-def _settle(graph) -> None:
-    """Weights that nothing but one loop reads move into its body."""
+def settle(graph: onnx.GraphProto) -> None:
+    """Put weights that only a loop of `graph` reads into its body, and copies there of
+    those that its products share with something outside."""
     for loop in [node for node in graph.node if node.op_type == "Loop"]:
+        weights = {tensor.name: tensor for tensor in graph.initializer}
         others = {name for node in graph.node if node != loop for name in _reads(node)}
         others |= {*loop.input, *(value.name for value in graph.output)}
-        stay = [tensor for tensor in graph.initializer if tensor.name in others]
-        move = [tensor for tensor in graph.initializer if tensor.name not in others]
-        _body(loop).initializer.extend(move)
-        _replace(graph.initializer, stay)
-        _settle(_body(loop))
+        alone = weights.keys() & _reads(loop) - others
+        shared = weights.keys() & _reads(loop, PACKED) & others
+        copies = {name: f"{name}/loop" for name in shared}
+        body = _body(loop)
+        _rename(body, copies)
+        for name, tensor in weights.items():
+            if name in alone | shared:
+                body.initializer.append(tensor)
+                body.initializer[-1].name = copies.get(name, name)
+        _replace(graph.initializer, [weights[n] for n in weights if n not in alone])
+        settle(body)
 
 
-def _reads(node) -> set[str]:
-    """The names that a node reads, its subgraphs included."""
-    names = set(node.input)
+def _reads(node, kinds=None) -> set[str]:
+    """The names that a node reads, its subgraphs included; or those of it and them that
+    are of these kinds."""
+    names = set(node.input) if kinds is None or node.op_type in kinds else set()
     for attribute in node.attribute:
-        names |= {name for inner in attribute.g.node for name in _reads(inner)}
-        names |= {value.name for value in attribute.g.output}
+        names |= {name for inner in attribute.g.node for name in _reads(inner, kinds)}
+        if kinds is None:
+            names |= {value.name for value in attribute.g.output}
     return names
 
 

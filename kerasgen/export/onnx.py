@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import external_data_helper, numpy_helper
 
-from kerasgen.export import loops
+from kerasgen.export import loops, rewrites
 from kerasgen.models.base import Model
 from kerasgen.signature import Signature
 
@@ -35,6 +35,9 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
             function, input_signature=signature.specs(), opset=OPSET
         )
     loops.lighten(proto.graph)
+    proto = rewrites.shorten(proto)
+    loops.lighten(proto.graph)
+    loops.settle(proto.graph)
     for value in [*proto.graph.input, *proto.graph.output]:
         for axis, size in enumerate(value.type.tensor_type.shape.dim):
             if not size.HasField("dim_value"):

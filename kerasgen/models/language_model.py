@@ -1,5 +1,7 @@
 """Language model: a Transformer that predicts the next token, and writes on."""
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -9,7 +11,7 @@ from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
-from kerasgen.networks.attention import folded, hiding, joined, updated
+from kerasgen.networks.attention import folded, hiding, joined, updated, written
 
 
 class LanguageModel(GenerativeModel):
@@ -130,13 +132,16 @@ class LanguageModel(GenerativeModel):
 
     def advance(self, token_ids, lengths, t, columns, past, recent):
         forgotten, caches = past
-        place = t % decoding.BLOCK
-        column = forgotten + ops.arange(ops.shape(caches[0][0])[2])
-        column = ops.concatenate(
-            [columns + t - place + ops.arange(decoding.BLOCK), column]
-        )
-        seen = self._seen(column, lengths, t, columns)
-        options = {"recent": recent, "place": place}
+        place, places = t % decoding.BLOCK, ops.arange(decoding.BLOCK)
+        before = forgotten + ops.arange(ops.shape(caches[0][0])[2])
+        recently = ops.logical_and(places <= place, places > place - self.context)
+        seen = [
+            ops.logical_and(recently, lengths[:, None] > 0),  # of every row
+            self._seen(before, lengths, t, columns),
+        ]
+        seen = hiding(ops.concatenate(seen, axis=1))[:, None, None]
+        here = ops.cast(places == place, recent[0][0].dtype)[:, None]
+        options = {"recent": recent, "write": functools.partial(written, here=here)}
         return self.network.step(token_ids, lengths + t, seen, caches, **options)
 
     def spacious(self, past, room):
@@ -144,22 +149,26 @@ class LanguageModel(GenerativeModel):
         return [tuple(folded(ops.pad(x, pad)) for x in cache) for cache in past[1]]
 
     def advance_in_place(self, token_ids, lengths, t, columns, cache):
-        seen = self._seen(ops.arange(ops.shape(cache[0][0])[1]), lengths, t, columns)
-        options = {"recent": cache, "place": columns + t, "write": updated}
+        column = ops.arange(ops.shape(cache[0][0])[1])
+        seen = self._seen(column, lengths, t, columns)
+        seen = hiding(ops.logical_and(seen, column <= columns + t))[:, None, None]
+        write = functools.partial(updated, place=columns + t)
+        options = {"recent": cache, "write": write}
         return self.network.step(token_ids, lengths + t, seen, **options)
 
     def _seen(self, column, lengths, t, columns):
-        """What the t-th new token may look at: the last `context` positions.
+        """What of a long cache the t-th new token may look at: no padding, and of what
+        it has the last `context` positions.
 
         A row's prompt is in the first columns, with padding after it; what is new is in
         those from `columns` on.
         """
         lengths = lengths[:, None]
-        position = ops.where(column < columns, column, lengths + column - columns)
         seen = ops.logical_or(column < lengths, column >= columns)
-        seen = ops.logical_and(seen, column <= columns + t)
-        seen = ops.logical_and(seen, position > lengths + t - self.context)
-        return hiding(seen)[:, None, None]
+        if self.network.limited:  # rows are done at the context
+            return seen
+        position = ops.where(column < columns, column, lengths + column - columns)
+        return ops.logical_and(seen, position > lengths + t - self.context)
 
     def continued(self, token_ids, seed, **options):
         """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""

@@ -34,16 +34,14 @@ def attend(q, caches, mask=None, dropout=None):
             mask = hiding(mask)
         scores -= ops.cast(mask, scores.dtype)
     weights = ops.softmax(scores)
-    part = rest = weights if dropout is None else dropout(weights)
-    output = 0.0
-    for i, (k, v) in enumerate(caches):
-        if i < len(caches) - 1:
-            size = ops.shape(k)[-2]
-            part, rest = rest[..., :size], rest[..., size:]
-        else:
-            part = rest
-        output += _product(part, v)
-    return output, weights
+    rest = weights if dropout is None else dropout(weights)
+    outputs = []
+    for k, v in caches[:-1]:
+        size = ops.shape(k)[-2]
+        part, rest = rest[..., :size], rest[..., size:]
+        outputs.append(_product(part, v))
+    last = _product(rest, caches[-1][1])
+    return sum(outputs, last), weights
 
 
 def folded(x):
@@ -93,10 +91,9 @@ def rotate(x, positions, base: float = 10_000.0):
     return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
-def written(cache, new, place):
+def written(cache, new, here):
     """Keys and values `(batch, heads, 1, d)` in an empty place, of zeros, of a small
-    cache: whole arithmetic, that every runtime has."""
-    here = ops.cast(ops.arange(cache[0].shape[2]) == place, cache[0].dtype)[:, None]
+    cache: whole arithmetic, that every runtime has. `here` is `(S, 1)`, 1 there."""
     return tuple(a + here * b for a, b in zip(cache, new, strict=True))
 
 
@@ -173,6 +170,7 @@ class MultiHeadAttention(layers.Layer):
             f"a divisor of {width}",
             self.heads,
         )
+        self.size = width // self.heads
         self.query = linear(self, width, bias=self.bias, name="query")
         self.key_value = linear(self, 2 * width, bias=self.bias, name="key_value")
         self.output_layer = linear(
@@ -188,7 +186,7 @@ class MultiHeadAttention(layers.Layer):
 
     def keys_values(self, x, positions=None):
         """As `queries`: the cache of x."""
-        k, v = map(self._split, ops.split(self.key_value(x), 2, axis=-1))
+        k, v = ops.split(self._split(self.key_value(x)), 2, axis=1)
         return (rotate(k, positions) if self.rotary else k), v
 
     def look(self, x, caches, mask=None, positions=None):
@@ -218,10 +216,10 @@ class MultiHeadAttention(layers.Layer):
         return (output, weights) if return_weights else output
 
     def _split(self, x):
-        d = x.shape[-1] // self.heads
+        heads = x.shape[-1] // self.size
         if len(x.shape) == 2:
-            return ops.reshape(x, (-1, self.heads, 1, d))
-        x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, d))
+            return ops.reshape(x, (-1, heads, 1, self.size))
+        x = ops.reshape(x, (-1, ops.shape(x)[1], heads, self.size))
         return ops.transpose(x, (0, 2, 1, 3))
 
 

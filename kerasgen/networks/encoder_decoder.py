@@ -1,5 +1,7 @@
 """The Transformer of Vaswani et al. (2017), whole: an encoder and a decoder."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -133,9 +135,9 @@ class EncoderDecoder(keras.Model):
         positions = ops.reshape(t, (1, 1))
         x, longer = self.embedding(token_ids, positions), []
         if room is None:
-            growing = {"write": lambda old, new, _: joined(old, new)}
+            growing = {"write": joined}
         else:
-            growing = {"write": updated, "place": t}
+            growing = {"write": functools.partial(updated, place=t)}
             growing["attention_mask"] = ops.arange(room)[None, None, None] <= t
         for block, recent, memory in zip(self.decoder, past, memories, strict=True):
             x, cache = block(

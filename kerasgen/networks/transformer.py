@@ -6,12 +6,7 @@ import keras
 from keras import layers, ops
 
 from kerasgen.errors import InputError, require, require_positive, unknown
-from kerasgen.networks.attention import (
-    MultiHeadAttention,
-    causal_mask,
-    linear,
-    written,
-)
+from kerasgen.networks.attention import MultiHeadAttention, causal_mask, linear
 from kerasgen.networks.dropout import Dropout
 from kerasgen.networks.fused import fused
 from kerasgen.networks.unet import SinusoidalEmbedding
@@ -121,8 +116,7 @@ class Block(layers.Layer):
         positions=None,
         past=(),
         recent=None,
-        place=None,
-        write=written,
+        write=None,
         memory=None,
         memory_attention_mask=None,
         beams=1,
@@ -137,7 +131,7 @@ class Block(layers.Layer):
             past: caches of earlier positions. In masks they come after x.
             recent: a cache that x, of one place, is written in, and that then stands,
                 and is returned, for that of x alone.
-            place, write: where, and how (`attention.written` or `updated`).
+            write: how: (cache, keys and values of x) -> cache.
             memory: cache of the memory (`self.cross.keys_values`).
             memory_attention_mask: what x may see of it.
             beams: rows of x, of one place, for each of the memory.
@@ -151,7 +145,7 @@ class Block(layers.Layer):
             nonlocal cache
             cache = self.attention.keys_values(h, positions)
             if recent is not None:
-                cache = write(recent, cache, place)
+                cache = write(recent, cache)
             caches = [cache, *past]  # first what has a size that is known
             return self.attention.look(h, caches, attention_mask, positions)[0]
 
@@ -326,7 +320,7 @@ class CausalTransformer(keras.Model):
             mask: `(batch, 1, 1, S)`, what the token may see: of `recent` or itself,
                 then of `past`.
             past: a cache a block; None for none.
-            **options: recent, a cache a block; place, write: see `Block.call`.
+            **options: recent, a cache a block; write: see `Block.call`.
         """
         x, caches = self._run(token_ids, positions[:, None], mask, past, **options)
         return self.embedding.scores(x), caches

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 import kerasgen
 from kerasgen.export import loops
 from kerasgen.export.onnx import convert
+from kerasgen.tokenizers import Characters
 
 
 def loop_of(graph):
@@ -100,3 +101,23 @@ def test_states_and_results_that_never_change(handmade):
     assert "Transpose" not in {node.op_type for node in body.node}
     for found, expected in zip(answers(handmade, x=x), before, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_loop_has_its_own_weights_for_products():
+    """Also of those that something before it reads; a table of rows it shares."""
+    keras.utils.set_random_seed(0)
+    network = {"name": "transformer", "width": 16, "depth": 1, "heads": 2}
+    model = kerasgen.LanguageModel(Characters("abc"), 8, network, opening="a")
+    signature = model.signatures()["generate"]
+    proto = convert(signature, {})
+    graphs = list(loops.with_subgraphs(proto.graph))
+    weights = {tensor.name for graph in graphs for tensor in graph.initializer}
+    assert len(weights) == sum(len(graph.initializer) for graph in graphs)
+    read = []
+    for graph in graphs:
+        own = {tensor.name for tensor in graph.initializer}
+        used = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+        read.append(len(weights.intersection(used)))
+        assert own >= weights.intersection(used)
+    # queries, keys and values, output, two of the MLP, scores: before it, and in it
+    assert read[0] == 6 and max(read[1:]) == 6

@@ -141,8 +141,9 @@ def test_one_place_is_written():
     cache[0][:, :, 2] = 0.0
     expected = cache[0].copy()
     expected[:, :, 2] = new[0][:, :, 0]
-    for write in (written, updated):
-        for after in write(cache, new, 2):
+    here = np.array([[0], [0], [1], [0]], "float32")
+    for result in (written(cache, new, here), updated(cache, new, 2)):
+        for after in result:
             np.testing.assert_array_equal(after, expected)
 
 

@@ -1,5 +1,7 @@
 """A step with a cache computes what the whole sequence does."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from kerasgen.networks.attention import (
     MultiHeadAttention,
     SingleHeadAttention,
     joined,
+    written,
 )
 from kerasgen.networks.transformer import STYLES, Block, CausalTransformer
 
@@ -36,8 +39,12 @@ def test_cached_steps_equal_the_whole(style, block):
         place = (t - 4) % block if block else None
         mask = np.ones((3, (block or 1) + past[0][0].shape[2]), bool)
         mask[:, (place or 0) + 1 : block] = False
+        options = {}
+        if block:
+            here = np.eye(block, dtype="float32")[place][:, None]
+            options = {"recent": recent, "write": partial(written, here=here)}
         found, caches = net.step(
-            ids[:, t], positions, mask[:, None, None], past, recent=recent, place=place
+            ids[:, t], positions, mask[:, None, None], past, **options
         )
         np.testing.assert_allclose(found, expected[:, t], atol=1e-5)
         if not block:
