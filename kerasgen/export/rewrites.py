@@ -36,7 +36,7 @@ class LayerNormalization(RewriteRuleClassBase):
     def check(self, context, axes, axes_again, epsilon, gamma, beta, **_):
         last = _known(epsilon) and _is(axes, -1) and _is(axes_again, -1)
         vectors = [
-            _known(w) and w.const_value.size == w.shape[-1] for w in (gamma, beta)
+            _known(w) and 1 < w.const_value.size == w.shape[-1] for w in (gamma, beta)
         ]
         return last and all(vectors)
 

@@ -322,6 +322,8 @@ class CausalTransformer(keras.Model):
             past: a cache a block; None for none.
             **options: recent, a cache a block; write: see `Block.call`.
         """
+        if self.limited:  # rows that are done stay at the last one
+            positions = ops.minimum(positions, self.context - 1)
         x, caches = self._run(token_ids, positions[:, None], mask, past, **options)
         return self.embedding.scores(x), caches
 

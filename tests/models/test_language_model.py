@@ -110,8 +110,8 @@ def test_rotary_models_write_beyond_their_context(trained):
     assert len(text) == 41
     network = {"name": "transformer", "width": 8, "depth": 1, "heads": 1}
     learned = language_model(opening="\n", network=network | {"style": "gpt2"})
-    (text,) = learned.generate(1, max_new_tokens=40)
-    assert len(text) == 12
+    texts = learned.generate(3, prompt=["", "abcabcabc", "a"], max_new_tokens=40)
+    assert [len(text) for text in texts] == [12, 12, 12]
 
 
 def test_xla_writes_the_same(trained):
