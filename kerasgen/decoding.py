@@ -141,20 +141,21 @@ def sample(
 
 def choose(logits, seed, stream, temperature, top_k, top_p):
     """A token a row, int32 `(batch,)`; see `sample`."""
-    best = _argmax(logits)
     draws = temperature > 0
     some = ops.logical_and(draws, ops.logical_or(top_k > 0, top_p < 1.0))
     scaled = logits / ops.maximum(temperature, 1e-6)[:, None]
     likely = ops.cond(
         ops.any(some), lambda: limited(scaled, top_k, top_p), lambda: scaled
     )
+
+    # What one branch alone needs, TensorFlow moves into it; tf2onnx fails on that.
     noise = ops.cond(
         ops.any(draws),
         lambda: random.gumbel(seed, (logits.shape[-1],), stream),
         lambda: ops.zeros_like(logits),
     )
-    # a sample of softmax(likely)
-    return ops.where(draws, _argmax(likely + noise), best)
+    # The largest of likely + noise is a sample of softmax(likely).
+    return _argmax(ops.where(draws[:, None], likely + noise, logits))
 
 
 def limited(logits, top_k, top_p):

@@ -134,7 +134,9 @@ class LanguageModel(GenerativeModel):
         forgotten, caches = past
         place, places = t % decoding.BLOCK, ops.arange(decoding.BLOCK)
         before = forgotten + ops.arange(ops.shape(caches[0][0])[2])
-        recently = ops.logical_and(places <= place, places > place - self.context)
+        recently = places <= place
+        if self.context < decoding.BLOCK:
+            recently = ops.logical_and(recently, places > place - self.context)
         seen = [
             ops.logical_and(recently, lengths[:, None] > 0),  # of every row
             self._seen(before, lengths, t, columns),
