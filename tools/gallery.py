@@ -96,6 +96,8 @@ def copy_onnx(source: Path, files: dict[str, str], folder: Path) -> list[str]:
     these are in a file of their own, shared."""
     folder.mkdir()
     protos = {name: onnx.load(source / file) for name, file in files.items()}
+    for proto in protos.values():
+        loops.without_copies(proto.graph)
     # ONNX Runtime's web build looks for no other file from within a loop.
     flat = [p for p in protos.values() if len([*loops.with_subgraphs(p.graph)]) == 1]
     share_weights(flat, folder)

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 REARRANGED = {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}  # by which operations
+SMALL = 1024  # bytes, of tensors that don't matter
 PACKED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}  # of which a runtime packs weights
 
 
@@ -133,6 +134,27 @@ def settle(graph: onnx.GraphProto) -> None:
                 body.initializer[-1].name = copies.get(name, name)
         _replace(graph.initializer, [weights[n] for n in weights if n not in alone])
         settle(body)
+
+
+def without_copies(graph: onnx.GraphProto, around: dict | None = None) -> None:
+    """Have loops read large weights of the graphs around them, in place of copies: a
+    file that holds its weights itself is smaller then, and may be slower."""
+    known, copies = dict(around or {}), {}
+    for tensor in graph.initializer:
+        if tensor.ByteSize() > SMALL:
+            data = numpy_helper.to_array(tensor)
+            name = known.setdefault(
+                (data.dtype, data.shape, data.tobytes()), tensor.name
+            )
+            if name != tensor.name:
+                copies[tensor.name] = name
+    kept = [tensor for tensor in graph.initializer if tensor.name not in copies]
+    _replace(graph.initializer, kept)
+    _rename(graph, copies)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                without_copies(attribute.g, known)
 
 
 def _reads(node, kinds=None) -> set[str]:

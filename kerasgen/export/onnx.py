@@ -21,7 +21,6 @@ from kerasgen.signature import Signature
 OPSET = 18
 SHARED = "shared.weights"  # tensors that several files hold
 SHARED_16 = "shared.fp16.weights"
-SMALL = 1024  # bytes: tensors below stay inside
 
 # tf2onnx would copy the graph before each optimisation, to have it if that fails.
 os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
@@ -101,7 +100,7 @@ def in_16_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
         casts = []
         for tensor in graph.initializer:
             weights = numpy_helper.to_array(tensor)
-            if weights.dtype != np.float32 or weights.nbytes <= SMALL:
+            if weights.dtype != np.float32 or weights.nbytes <= loops.SMALL:
                 continue
             name, stored = tensor.name, f"{tensor.name}/float16"
             limits = np.finfo("float16")
@@ -122,7 +121,7 @@ def share_weights(protos, folder: Path, shared: str = SHARED) -> None:
         for proto in protos
         for graph in loops.with_subgraphs(proto.graph)
         for tensor in graph.initializer
-        if tensor.ByteSize() > SMALL
+        if tensor.ByteSize() > loops.SMALL
     ]
     digests = [hashlib.sha256(_bytes(tensor)).digest() for tensor in tensors]
     count = Counter(digests)
