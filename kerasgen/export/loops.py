@@ -24,6 +24,7 @@ def lighten(graph: onnx.GraphProto) -> None:
     """Take out of every loop of `graph` what is the same at each step."""
     _lift(graph)
     _rearrange_weights(graph)
+    _drop_unused(graph)
 
 
 def _lift(graph) -> None:
@@ -96,8 +97,7 @@ def _hoist(graph, loop, body) -> None:
 
 
 def _rearrange_weights(graph) -> None:
-    """Weights that are transposed, reshaped or squeezed are stored as such, and those
-    that nothing reads not at all."""
+    """Weights that are transposed, reshaped or squeezed are stored as such."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
@@ -110,6 +110,10 @@ def _rearrange_weights(graph) -> None:
             nodes.append(node)
     _replace(graph.node, nodes)
     _replace(graph.initializer, weights.values())
+
+
+def _drop_unused(graph) -> None:
+    """No weights that nothing reads."""
     for part in with_subgraphs(graph):
         used = {name for node in part.node for name in _reads(node)}
         used |= {value.name for value in part.output}

@@ -33,9 +33,9 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         proto, _ = tf2onnx.convert.from_function(
             function, input_signature=signature.specs(), opset=OPSET
         )
-    loops.lighten(proto.graph)
+    loops.lighten(proto.graph)  # what were states of loops, rules see as constants
     proto = rewrites.shorten(proto)
-    loops.lighten(proto.graph)
+    loops.lighten(proto.graph)  # of what is new
     loops.settle(proto.graph)
     for value in [*proto.graph.input, *proto.graph.output]:
         for axis, size in enumerate(value.type.tensor_type.shape.dim):

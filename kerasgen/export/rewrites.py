@@ -85,17 +85,16 @@ class Where(RewriteRuleClassBase):
 class Gather(RewriteRuleClassBase):
     """Negative places count from the end anyway."""
 
-    def pattern(self, op, x, place, zero, size):
+    def pattern(self, op, x, place, zero, size, axis):
         negative = op.Less(op.Cast(place), zero)
         place = op.Where(negative, op.Add(place, size), place)
-        return op.Gather(x, place, _outputs=["taken"])
+        return op.Gather(x, place, axis=axis)
 
-    def check(self, context, x, zero, size, taken, **_):
-        axis = taken.producer().attributes.get_int("axis", 0)
-        return _is(zero, 0) and x.shape is not None and _is(size, x.shape[axis])
+    def check(self, context, x, zero, size, axis, **_):
+        known = x.shape is not None and _is(size, x.shape[axis.as_int()])
+        return known and _is(zero, 0)
 
-    def rewrite(self, op, x, place, taken, **_):
-        axis = taken.producer().attributes.get_int("axis", 0)
+    def rewrite(self, op, x, place, axis, **_):
         return op.Gather(x, place, axis=axis)
 
 
