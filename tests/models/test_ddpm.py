@@ -12,6 +12,7 @@ import kerasgen
 from kerasgen import pictures
 from kerasgen.cli import main
 from kerasgen.errors import InputError
+from kerasgen.models import restoration
 from kerasgen.random import Noise, normal, row_seeds
 
 NETWORK = {"name": "convolutional", "widths": [8, 8]}
@@ -154,10 +155,29 @@ def test_interpolation_ends_at_its_seeds():
 
 
 def test_pictures(conditional, small_images):
-    found = conditional.pictures(small_images / 255.0)
-    assert found["samples"].shape == (64, 8, 8, 1)
-    for name in ("inpaint", "denoise", "super_resolve", "deblur"):
-        assert found[name].shape == (24, 8, 8, 1)
+    """Samples of each class in turn; examples above what is left of them, above what
+    the restorers make of that."""
+    examples = (small_images / 255.0).astype("float32")
+    found = conditional.pictures(examples)
+    samples = conditional.generate(64, label=np.arange(64) % 3)
+    np.testing.assert_array_equal(found["samples"], samples)
+    assert not np.allclose(samples[0], samples[1], atol=0.01)
+    ends = conditional.serve("generate", seed=[0, 1])["images"]
+    np.testing.assert_allclose(found["interpolation"][[0, -1]], ends, atol=1e-3)
+    assert set(found) == {"samples", "interpolation", *restoration.DAMAGES}
+    seeds = row_seeds(0, 8)
+    for name, damage in restoration.DAMAGES.items():
+        originals, left, restored = np.split(found[name], 3)
+        np.testing.assert_array_equal(originals, examples[:8])
+        inputs = damage(conditional, examples[:8])
+        damaged = next(iter(inputs.values()))
+        size = 8 // damaged.shape[1]  # small ones are enlarged
+        assert size == (2 if name == "super_resolve" else 1)
+        np.testing.assert_array_equal(left[:, ::size, ::size], damaged)
+        expected = conditional.serve(name, **inputs, seed=seeds)["restored"]
+        np.testing.assert_allclose(restored, expected, atol=1e-5)
+        assert np.abs(restored - left).mean() > 0.01
+    np.testing.assert_array_equal(found["inpaint"][16:, :4], examples[:8, :4])
 
 
 @pytest.mark.parametrize(
