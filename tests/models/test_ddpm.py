@@ -13,7 +13,7 @@ from kerasgen import pictures
 from kerasgen.cli import main
 from kerasgen.errors import InputError
 from kerasgen.models import restoration
-from kerasgen.random import Noise, normal, row_seeds
+from kerasgen.random import Noise, integers, normal, row_seeds, uniform
 
 NETWORK = {"name": "convolutional", "widths": [8, 8]}
 FAST = {"sampling_steps": 4, "restoration_steps": 3, "resampling": 2}
@@ -71,6 +71,42 @@ def test_labels_are_hidden_in_training_only(small_images):
         loss(hidden, labelled, True), loss(seen, free, False), rtol=1e-5
     )
     assert not np.allclose(loss(hidden, labelled, False), loss(seen, free, False))
+
+
+def test_the_share_of_hidden_labels_is_that_of_dropout(small_images):
+    """Row by row: the loss without label where the third draw is below 0.3."""
+    model = small(classes=3, label_dropout=0.3)
+    labels = np.arange(50) % 3
+
+    def loss(labels, training):
+        batch = model.preprocess(small_images, labels)
+        terms = model.example_losses(batch, Noise(row_seeds(0, 50)), training)
+        return np.asarray(terms["loss"])
+
+    hidden = np.asarray(uniform(row_seeds(0, 50), (), stream=2)) < 0.3
+    assert 5 < hidden.sum() < 25
+    expected = np.where(hidden, loss(-np.ones(50, "int32"), False), loss(labels, False))
+    np.testing.assert_allclose(loss(labels, True), expected, rtol=1e-5)
+
+
+def test_errors_are_weighted_by_their_time_steps(small_images):
+    model = small(weighting={"name": "min_snr", "gamma": 3.0}, prediction="v")
+    noise = Noise(row_seeds(0, 50))
+    terms = model.example_losses(model.preprocess(small_images), noise, True)
+    t = np.asarray(integers(row_seeds(0, 50), 1000))  # the first draw
+    snr = model.alpha_bar[t] / (1.0 - model.alpha_bar[t])
+    found = np.asarray(terms["loss"]) / np.asarray(terms["squared_error"])
+    np.testing.assert_allclose(found, np.minimum(snr, 3.0) / (snr + 1.0), rtol=1e-4)
+
+
+def test_networks_read_the_time_of_1000_steps():
+    """Whatever the number of steps, so that embeddings see the same range."""
+    images, time = keras.Input((8, 8, 1)), keras.Input(())
+    shown = keras.layers.Reshape((1, 1, 1))(time) + 0.0 * images
+    model = small(network=keras.Model((images, time), shown), timesteps=100)
+    times = ops.convert_to_tensor([0, 7, 99], "int32")
+    found = model.output_at(np.zeros((3, 8, 8, 1), "float32"), times)
+    np.testing.assert_allclose(found[:, 0, 0, 0], [0.0, 70.0, 990.0])
 
 
 def test_guidance(conditional):
