@@ -296,7 +296,7 @@ def evaluate(options):
             _say(options, f"not kept in {target}, as these are other examples: --json")
             return
         content = _merged(options, target, content, own, recipe)
-    if target is not None:
+    if target is not None and content["figures"]:
         with atomic(target) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -310,7 +310,7 @@ def _merged(options, path: Path, content: dict, model, recipe) -> dict:
     for line in others:
         _say(options, f"not kept in {path}: {line}; --json FILE writes it")
     before = identity.read(path.parent, model, recipe)
-    if before is None:
+    if before is None or not content["figures"]:
         return content
     before, gone = own.own(before)
     if any(before[key] != content[key] for key in ("seed", "versions")):

@@ -105,7 +105,7 @@ def test_networks_read_the_time_of_1000_steps():
     shown = keras.layers.Reshape((1, 1, 1))(time) + 0.0 * images
     model = small(network=keras.Model((images, time), shown), timesteps=100)
     times = ops.convert_to_tensor([0, 7, 99], "int32")
-    found = model.output_at(np.zeros((3, 8, 8, 1), "float32"), times)
+    found = model.output_at(ops.zeros((3, 8, 8, 1)), times)
     np.testing.assert_allclose(found[:, 0, 0, 0], [0.0, 70.0, 990.0])
 
 
@@ -316,7 +316,7 @@ def test_samplers_on_the_command_line_get_one_line(files, digits_run, capsys):
         assert message in line
 
 
-def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
+def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path, capsys):
     run = str(tmp_path / "run")
     settings = ["model.network=convolutional", "model.restoration_steps=3"]
     settings += ["evaluate.bound_draws=2", "train.steps_per_execution=1"]
@@ -334,7 +334,13 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
     out = str(tmp_path / "artifact")
     export = ["export", run, "--out", out, "--formats", "onnx", "--quiet"]
     choice = ["--sampler", "heun", "--sampling-steps", "3", "--guidance", "1.5"]
+    capsys.readouterr()
+    export.remove("--quiet")
     assert main([*export, *choice, "--set", "model.resampling=2"]) == 0
+    said = "figures that are not shipped: nearest_neighbour, diversity: measured with"
+    assert said in capsys.readouterr().out
+    shipped = json.loads((tmp_path / "artifact" / "metrics.json").read_text())
+    assert shipped["figures"] == {"bits_per_dim": figures["bits_per_dim"]}
     card = (tmp_path / "artifact" / "README.md").read_text()
     assert "Sampler: heun, 3 steps, guidance 1.5 where none is given" in card
     assert "`inpaint` takes each 2 times" in card
