@@ -51,16 +51,17 @@ class Codec:
         """The same, that cuts texts off."""
         return dataclasses.replace(self, cut=True)
 
-    def tensor(self, texts):
+    def tensor(self, texts, keep_last: bool = False):
         """In the graph: strings `(batch,)` -> as `ids` does; what is longer is cut off,
-        and what has no token left out."""
+        at its end or its beginning, and what has no token left out."""
         import tensorflow as tf
 
         ids = self.tokenizer.ragged(texts)
         if self.ends:
             start = tf.fill([tf.shape(texts)[0], 1], END)
             ids = tf.concat([start, ids], axis=1)
-        ids = ids[:, : self.context].to_tensor(PAD)
+        kept = slice(-self.context, None) if keep_last else slice(self.context)
+        ids = ids[:, kept].to_tensor(PAD)
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
 
     def texts(self, ids: np.ndarray) -> list[str]:

@@ -9,6 +9,7 @@ from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
+from kerasgen.ids import tidy
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.trainers.base import is_text
 from kerasgen.networks.attention import hiding
@@ -207,7 +208,9 @@ class TextClassifier(Model):
             tokens = ops.take(ops.convert_to_tensor(self.tokenizer.pieces), ids, axis=0)
             return self.classified(ids) | {"tokens": tokens}
 
-        ids = s.Input((None,), "int32", low=0, high=self.tokenizer.size)
+        def classify_ids(token_ids):
+            return self.classified(tidy(token_ids, self.context, starts=False))
+
         outputs = ["probabilities", "attention"]
         return {
             "classify": self.signature(
@@ -219,8 +222,8 @@ class TextClassifier(Model):
                 why="strings",
             ),
             "classify_ids": self.signature(
-                lambda token_ids: self.classified(token_ids),
-                {"token_ids": ids},
+                classify_ids,
+                {"token_ids": s.token_ids(self.tokenizer.size)},
                 outputs,
                 examples=self._ids,
                 int8=True,
