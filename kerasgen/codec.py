@@ -64,6 +64,19 @@ class Codec:
         ids = ids[:, kept].to_tensor(PAD)
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
 
+    def typical(self, texts: Sequence[str]) -> np.ndarray:
+        """`ids` of texts, cut off, for a request to TF Serving, which fills rows up
+        with the first number of a request: so they begin with 0 or 1."""
+        return np.pad(self.cutting().ids(texts), [[0, 0], [0 if self.ends else 1, 0]])
+
+    def samples(self, examples=None) -> list[str]:
+        """How two of the examples, texts or their ids, begin; or two long pieces."""
+        if examples is None:
+            return sorted(self.tokenizer.pieces, key=len)[-2:]
+        first = examples[:2]
+        texts = first if isinstance(first[0], str) else self.texts(first)
+        return [" ".join(text.split())[:60] for text in texts]
+
     def texts(self, ids: np.ndarray) -> list[str]:
         """A text a row."""
         return [self.tokenizer.decode(row) for row in np.asarray(ids).tolist()]

@@ -158,6 +158,7 @@ class Signature:
         only: the one format that it is exported to, None for all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
         int8: export to ONNX with weights of 8 bits too, for less memory.
+        loops: whether a row takes a whole loop of steps, and so perhaps seconds.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -173,6 +174,7 @@ class Signature:
         why: str = "",
         variables: Sequence = (),
         int8: bool = False,
+        loops: bool = False,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -182,6 +184,7 @@ class Signature:
         self.outputs = tuple(outputs)
         self.tolerance, self.examples = tolerance, examples
         self.only, self.why, self.int8 = only, why, int8
+        self.loops = loops
         self.variables = variables
         self._compiled = None
 

@@ -272,6 +272,11 @@ class Model(Trainer, keras.Model):
         """Title -> what `preview` gives, for the card; `examples` are test inputs."""
         return {"samples": self.preview(examples, 64)}
 
+    def typical(self, examples=None) -> dict[str, Sequence]:
+        """Input -> values of two rows, for requests on the card, where others than
+        those of `Input.typical` make sense; `examples` are test inputs."""
+        return {}
+
     def constants(self) -> dict[str, np.ndarray]:
         """What a client's own loop over the signatures needs to know, in manifest.json;
         a subclass has its own."""

@@ -233,6 +233,7 @@ class DDPM(GenerativeModel):
                 {"seed": s.seed()} | label | guidance,
                 ["images"],
                 tolerance=2e-3,
+                loops=True,
             ),
             "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
         } | restoration.signatures(self)

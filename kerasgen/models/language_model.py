@@ -250,11 +250,17 @@ class LanguageModel(GenerativeModel):
     def preview(self, examples, n):
         return self.generate(min(n, 8))
 
+    def typical(self, examples=None):
+        """Prompts: how texts of its own begin."""
+        short = min(8, self.max_new_tokens_limit)
+        texts = self.generate(2, max_new_tokens=short)
+        return {"prompt": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
         return [
             f"Temperature {self.temperature:g}, and at most {self.max_new_tokens} new "
-            f"tokens, where none are given; never more than {self.max_new_tokens_limit}",
-            f"Of a longer prompt the last {self.context} tokens are read",
+            f"tokens, where none are given; at most {self.max_new_tokens_limit} ever",
+            f"Of a longer prompt it reads the last {self.context} tokens",
         ]
 
     def signatures(self):
@@ -309,12 +315,14 @@ class LanguageModel(GenerativeModel):
                 {"token_ids": s.token_ids(size)} | options,
                 ["output_ids"],
                 examples=self._prompts,
+                loops=True,
             ),
             "complete": self.signature(
                 complete,
                 {"prompt": s.Input((), "string")} | options,
                 ["text"],
                 examples=self._texts,
+                loops=True,
                 only="savedmodel",
                 why="strings",
             ),

@@ -33,9 +33,10 @@ def signatures(model) -> dict:
     def restored(restore, **values):
         return {"restored": restore(model, **values)}
 
+    options = {"outputs": ["restored"], "tolerance": 2e-3, "loops": True}
     return {
         restore.__name__: model.signature(
-            functools.partial(restored, restore), entries, ["restored"], tolerance=2e-3
+            functools.partial(restored, restore), entries, **options
         )
         for restore, entries in inputs.items()
     }

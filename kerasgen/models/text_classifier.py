@@ -199,8 +199,15 @@ class TextClassifier(Model):
     def pictures(self, examples=None):
         return {} if examples is None else super().pictures(examples)
 
+    def typical(self, examples=None):
+        texts = self.codec.samples(examples)
+        return {"text": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
-        return [f"Classes: {', '.join(self.labels)}"]
+        return [
+            f"Classes: {', '.join(self.labels)}",
+            f"Of a longer text it reads the first {self.context} tokens",
+        ]
 
     def signatures(self):
         def classify(text):

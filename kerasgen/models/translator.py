@@ -216,8 +216,15 @@ class Translator(Model):
     def pictures(self, examples=None):
         return {} if examples is None else super().pictures(examples)
 
+    def typical(self, examples=None):
+        texts = self.codec.samples(examples)
+        return {"text": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
-        return [f"Beam search: {self.beam}, length penalty {self.length_penalty:g}"]
+        return [
+            f"Beam search: {self.beam}, length penalty {self.length_penalty:g}",
+            f"Of a longer text it reads the first {self.context} tokens",
+        ]
 
     def signatures(self):
         size = self.tokenizer.size
@@ -256,14 +263,18 @@ class Translator(Model):
                 {"text": s.Input((), "string")},
                 ["translation"],
                 examples=self._texts,
+                loops=True,
                 only="savedmodel",
                 why="strings",
             ),
             "translate_ids": self.signature(
-                lambda token_ids: {"output_ids": self.translated(self._tidy(token_ids))},
+                lambda token_ids: {
+                    "output_ids": self.translated(self._tidy(token_ids))
+                },
                 {"token_ids": s.token_ids(size)},
                 ["output_ids"],
                 examples=self._sources,
+                loops=True,
                 int8=True,
             ),
             "encode_source": self.signature(
