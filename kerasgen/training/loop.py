@@ -1,11 +1,13 @@
 """A recipe becomes a run: data, model, `model.fit`, a run directory."""
 
+import json
 import math
 from pathlib import Path
 
 import keras
 
 from kerasgen import backend, data, models, zoo
+from kerasgen.data import classes
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
@@ -13,6 +15,7 @@ from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic
 from kerasgen.training.distribution import is_chief, strategy
+from kerasgen.zoo import LABELS
 
 # What may differ when a run is resumed: how long and where, not what is computed.
 MAY_CHANGE = (
@@ -66,14 +69,14 @@ def train(
     quiet = quiet or not chief
     keras.utils.set_random_seed(values.seed)
     with place.scope():
-        source = data.load(
-            recipe.data, recipe.input.image_shape, recipe.input.split_seed
-        )
+        source = data.load_for(recipe)
         model = models.create(recipe, source)
-        source = data.Data(
-            {name: model.examples(s, recipe) for name, s in source.splits.items()},
-            source.label_names,
-        )
+        notes = source.notes
+        if "classes" in model.get_config():
+            notes = notes + classes.unlike(source, model.classes)
+        source.splits = {
+            name: model.examples(split, recipe) for name, split in source.splits.items()
+        }
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
             _optimizers(values, model.phases(), total_steps),
@@ -92,12 +95,15 @@ def train(
     monitor = values.monitor or model.monitor
     if monitor is not None and monitor not in figures:
         raise unknown("train.monitor", monitor, figures)
+    for line in notes:
+        _show(quiet, line)
     _show(
         quiet,
         f"{recipe.name}: {model.count_params():,} parameters, "
         f"{len(source['train']):,} training examples, {total_steps:,} steps",
     )
 
+    _same_classes(source.label_names, out)
     out.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(out, values, steps_per_epoch, source["validation"], place)
     if started:
@@ -108,6 +114,10 @@ def train(
     if chief:  # only now: building the model has made all workers meet
         with atomic(out / "recipe.yaml") as temporary:
             temporary.write_text(recipe.text(), encoding="utf-8")
+        if source.label_names:
+            with atomic(out / LABELS) as temporary:
+                names = json.dumps(source.label_names, ensure_ascii=False)
+                temporary.write_text(names + "\n", encoding="utf-8")
 
     held_out = once(
         source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
@@ -241,6 +251,17 @@ def _same_run(recipe: Recipe, out: Path) -> None:
                 f"{out} is a run with another {section}: resume with its own values, "
                 "or give another --out"
             )
+
+
+def _same_classes(names: list[str], out: Path) -> None:
+    """Refuse to resume where labels would now say other classes."""
+    before = zoo.label_names(zoo.Place(out / "model.keras", out))
+    if before and before != names:
+        changed = ", ".join(sorted({*before} ^ {*names})) or "their order"
+        raise InputError(
+            f"{out} is a run with other classes in its data ({changed}): resume with "
+            "its own data, or give another --out"
+        )
 
 
 def _copy_weights(source: models.Model, target: models.Model) -> None:
