@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerasgen.data import classes
-from kerasgen.errors import InputError, require, unknown
+from kerasgen.data import classes, holding
+from kerasgen.errors import InputError, unknown
 
 KINDS = {
     "tfds": "a data set of tensorflow-datasets, as in tfds:mnist",
@@ -21,9 +21,9 @@ KINDS = {
     "chorales": "a JSON file of chorales",
 }
 # What people call the splits, of folders and in recipes.
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLITS = {"train": "train", "training": "train"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
-FEW = 20  # examples to judge by that are worth a line
+SPLITS |= {"test": "test", "testing": "test"}
 
 
 @dataclasses.dataclass
@@ -151,7 +151,7 @@ def load(
         notes = [*notes, f"all are of one class, {names[0]}: they have no labels"]
         splits = {key: split.unlabelled() for key, split in splits.items()}
         names = []
-    splits, more = _complete(splits, split_seed, holdout)
+    splits, more = holding.completed(splits, split_seed, holdout)
     return Data(splits, names, [*notes, *more])
 
 
@@ -220,47 +220,3 @@ def find_file(name: str) -> Path:
 def _only(splits: dict[str, Split], name: str) -> Split:
     """The split called `name`, or the only or training one."""
     return splits.get(name, splits.get("train", next(iter(splits.values()))))
-
-
-def _complete(splits: dict[str, Split], seed: int, holdout: float):
-    """Hold out validation (and test) examples where the source doesn't: all splits, and
-    lines for the user."""
-    require(0.0 < holdout < 1.0, "input.holdout", "above 0 and below 1", holdout)
-    if "train" not in splits:
-        raise InputError(
-            f"there is no split 'train', only {', '.join(splits) or 'none'}"
-        )
-    if "validation" in splits:
-        return splits, []
-    missing = [name for name in ("validation", "test") if name not in splits]
-    train = splits["train"]
-    held = max(1, int(len(train) * holdout))
-    text = train.is_text and len(train) == 1
-    if len(missing) * (holdout if text else held / len(train)) >= 1.0:
-        raise InputError(
-            f"{len(train)} examples are too few to train on, where {holdout:g} of them "
-            f"(input.holdout) is held out for {' and for '.join(missing)}"
-        )
-    if text:
-        return _cut(splits, missing, holdout), []
-    order = np.random.default_rng(seed).permutation(len(train))
-    for name in missing:
-        splits = splits | {name: train.take(np.sort(order[:held]))}
-        order = order[held:]
-    notes = []
-    if held < FEW:
-        each = " and ".join(f"{held} for {name}" for name in missing)
-        notes.append(
-            f"of {len(train)} examples only {each} are held out: figures of so few say "
-            "little, and some need more; input.holdout sets their share"
-        )
-    return splits | {"train": train.take(np.sort(order))}, notes
-
-
-def _cut(splits: dict[str, Split], missing: list[str], holdout: float):
-    """The last parts of one long text, held out."""
-    from kerasgen.data.text import cut
-
-    shares = [1.0 - holdout * len(missing), *(holdout for _ in missing)]
-    parts = cut(splits["train"].x[0], shares)
-    return splits | dict(zip(["train", *missing], parts, strict=True))

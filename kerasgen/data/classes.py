@@ -9,9 +9,8 @@ from kerasgen.errors import InputError, require, unknown
 
 def together(parts: Sequence[list[str]]) -> list[str]:
     """The names of the classes of several sources: all of them, in order."""
-    if all(names == parts[0] for names in parts):
-        return parts[0]
-    return sorted(set().union(*parts))
+    same = all(names == parts[0] for names in parts)
+    return parts[0] if parts and same else sorted(set().union(*parts))
 
 
 def renumbered(y, before: list[str], after: list[str]):

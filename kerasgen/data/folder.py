@@ -30,7 +30,8 @@ def load_folder(name: str, image_shape) -> Source:
     skipped = [f"{f.relative_to(folder)} ({why})" for f, why in out.items()] + skipped
 
     names = sorted({places[file][1] for file in files} - {None})
-    rows = {split: [] for split, _ in places.values() if split}
+    present = {split for split, _ in places.values()}
+    rows = {split: [] for split in dict.fromkeys(SPLITS.values()) if split in present}
     for row, file in enumerate(files):
         rows[places[file][0]].append(row)
     found = {}
@@ -102,8 +103,9 @@ def _fitted(name: str, shapes: list, images, image_shape) -> list[str]:
     found = sorted({*shapes}, key=np.prod)
     if found == [images.shape[1:]]:
         return []
-    ends = " to ".join(str([*shape]) for shape in dict.fromkeys((found[0], found[-1])))
-    why = "is input.image_shape" if image_shape else "the first one has"
-    return [
-        f"{name}: pictures of {ends} are read as {[*images.shape[1:]]}, which {why}"
-    ]
+    ends = dict.fromkeys((found[0], found[-1]))  # the smallest and the largest
+    line = (
+        f"{name}: pictures of {' to '.join(str([*shape]) for shape in ends)} are read "
+    )
+    why = "input.image_shape says" if image_shape else "the first one is"
+    return [line + f"as {[*images.shape[1:]]}, as {why}"]

@@ -52,7 +52,7 @@ def test_one_folder_is_no_class(tmp_path):
     assert "all are of one class, photos: they have no labels" in loaded.notes
     folder(tmp_path, "stray.png")
     assert labels(source) == dict.fromkeys(range(4))
-    assert "4 pictures, no classes" in data.load_splits(source, None).notes[0]
+    assert "5 pictures, no classes" in data.load_splits(source, None).notes[0]
 
 
 @pytest.mark.parametrize("held", ["val", "valid", "validation", "Validation"])
@@ -63,7 +63,7 @@ def test_splits_are_folders(held, tmp_path):
     assert labels(source, "validation") == {1: "cat"}
     assert labels(source, "test") == {2: "dog"}  # numbered as in training
     line = data.load_splits(source, None).notes[0]
-    assert "4 pictures (1 test, 2 train, 1 validation), 2 classes, 1 skipped" in line
+    assert "4 pictures (2 train, 1 validation, 1 test), 2 classes, 1 skipped" in line
     assert "loose/c.png (in no split)" in line
     sizes = {key: len(split) for key, split in data.load(source).splits.items()}
     assert sizes == {"test": 1, "train": 2, "validation": 1}
