@@ -128,7 +128,7 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
         described: what `Input.describe` says, or a manifest, of an older artifact too.
     """
     if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} must be numbers, not {values.flat[0]!r}")
+        raise InputError(f"{name} must be numbers, not {values.ravel().tolist()[0]!r}")
     if "range" not in described:
         return
     low, high = described["range"]

@@ -99,7 +99,7 @@ def write_artifact(
             pictures.write(folder / title, picture)
             if recipe and recipe.evaluate.molecules:
                 pictures.write(folder / title, pictures.molecules(picture)[None])
-        card.write(model, folder, recipe)
+        card.write(model, folder, recipe, examples)
         described = {k: s.describe() for k, s in model.signatures().items()}
         about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}
         about["parameters"] = model.count_params()
