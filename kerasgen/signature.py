@@ -55,7 +55,7 @@ class Input:
         Comparisons with NaN are false in all runtimes; their minima and maxima differ.
         """
         if self.longest is not None:
-            x = x[:, : self.longest]
+            x = at_least_one(x)[:, : self.longest]
         low, limit = (
             None if end is None else ops.convert_to_tensor(end, self.dtype)
             for end in (self.low, self.limit)
@@ -92,6 +92,14 @@ class Input:
         }
         about = {key: value for key, value in about.items() if value is not None}
         return {"shape": [None, *self.shape], "dtype": self.dtype} | about
+
+
+def at_least_one(x):
+    """int32 `(batch, T)` with one column at least, of 0: what has none is empty."""
+    length = ops.shape(x)[1]
+    known = isinstance(length, int)
+    more = max(1 - length, 0) if known else ops.maximum(1 - length, 0)
+    return ops.pad(x, [[0, 0], [0, more]])
 
 
 def images(image_shape) -> Input:
