@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, not_utf8
 from kerasgen.tokenizers import END, PAD, Tokenizer, padded, restored
 
 
@@ -33,8 +33,14 @@ class Codec:
         """int32 `(n, T)`, right-padded with 0.
 
         Raises:
-            InputError: for one that is too long, or can't be written in tokens.
+            InputError: for one that is too long, can't be written in tokens, or holds
+                bytes that are no text.
         """
+        for text in prompts:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise not_utf8("a text", error) from error
         start = [END] if self.ends else []
         rows = [start + list(self.tokenizer.encode(text)) for text in prompts]
         longest = max(map(len, rows), default=0)

@@ -334,7 +334,7 @@ def _named(kind: str, side: str, caches) -> dict:
 
 def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str]:
     """Translations of texts by a `translate_ids` signature, those of about one length
-    together.
+    together; of a blank text there is nothing to translate.
 
     Args:
         serve: computes signatures, `(name, **arrays) -> dict`.
@@ -346,7 +346,8 @@ def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str
     ids = codec.ids(texts)
     lengths = (ids != 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")
-    starts = range(0, len(texts), size)
+    order = [row for row in order if texts[row].strip()]
+    starts = range(0, len(order), size)
     found = [""] * len(texts)
     for start in progress(starts, "translating", len(starts)) if progress else starts:
         rows = order[start : start + size]
