@@ -49,7 +49,6 @@ MODELS = {
     "language_model": language_model,
     "opening": lambda: language_model(opening="\n", network=LEARNED),
     "bytes": lambda: language_model(tokenizer=Bytes(), repetition_penalty=1.5),
-    "pieces": lambda: language_model(tokenizer=pieces()),
     "translator": lambda: kerasgen.Translator(LETTERS, 12, TRANSFORMER, beam=2),
     "classifier": lambda: kerasgen.TextClassifier(
         WORDS, 12, ["a", "b"], {"name": "transformer", "width": 8, "ngrams": 2}
@@ -57,6 +56,8 @@ MODELS = {
     "image_classifier": lambda: kerasgen.ImageClassifier(
         **IMAGES, classes=3, feature_dim=4, network=CONVOLUTIONAL
     ),
+    # Last: a new random seed clears TensorFlow's kernels, and so its resources.
+    "pieces": lambda: language_model(tokenizer=pieces()),
 }
 
 
