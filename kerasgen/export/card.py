@@ -131,27 +131,27 @@ def _signatures(model) -> str:
 
 def _inputs(model) -> str:
     """What the files take for each input."""
-    inputs = {}
-    for signature in model.signatures().values():
-        for name, entry in signature.inputs.items():
-            inputs.setdefault((name, entry), None)
-    rows = [
+    head = [
         "| input | range | default | what is outside counts as |",
         "|---|---|---|---|",
     ]
-    for name, entry in inputs:
-        if entry.low is None:
-            continue
-        end = "" if entry.limit is None else f" {entry.limit:g}"
-        default = "" if entry.default is None else f"{entry.default:g}"
-        outside = "the nearest" if entry.outside is None else f"{entry.outside}"
-        rows.append(f"| `{name}` | {entry.low:g} …{end} | {default} | {outside} |")
-    if len(rows) == 2:
+    rows = {}  # those of several signatures once
+    for signature in model.signatures().values():
+        for name, entry in signature.inputs.items():
+            if entry.low is None:
+                continue
+            limit = "" if entry.limit is None else f" {entry.limit:g}"
+            default = "" if entry.default is None else f"{entry.default:g}"
+            outside = "the nearest" if entry.outside is None else f"{entry.outside}"
+            row = f"| `{name}` | {entry.low:g} …{limit} | {default} | {outside} |"
+            rows[row] = None
+    if not rows:
         return ""
     return (
         "What is out of range the files themselves take for something in it, the same "
         "in every runtime; NaN for the smallest. Every request has every input: a "
-        "default is what kerasgen's own commands fill in.\n\n" + "\n".join(rows)
+        "default is what kerasgen's own commands fill in.\n\n"
+        + "\n".join([*head, *rows])
     )
 
 
