@@ -188,7 +188,7 @@ def test_a_card_of_texts_asks_with_texts_of_its_kind():
     assert "*with the first number of each request*" in text
     table = card._inputs(model)
     assert "| `max_new_tokens` | 0 … 40 | 20 | the nearest |" in table
-    assert "| `token_ids` | 0 … 9 |  | 0 |" in table
+    assert "| `token_ids` | 0 … 8 |  | 0 |" in table
     translator = kerasgen.Translator(Characters("abc"), context=8, beam=1)
     assert translator.typical(["ab c", "c"])["text"] == ["ab c", "c"]
     found = translator.typical()
