@@ -189,7 +189,8 @@ def _value(name: str, entry: Input, i: int) -> int | float:
     elif entry.default is not None:
         value = entry.default
     else:
-        value = 0 if entry.limit is None else (entry.low + entry.limit) / 2
+        ends = (entry.low, entry.limit)
+        value = 0 if None in ends else sum(ends) / 2
     return kind(value)
 
 
