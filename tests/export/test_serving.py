@@ -190,6 +190,8 @@ def test_a_card_of_texts_asks_with_texts_of_its_kind():
     assert "| `max_new_tokens` | 0 … 40 | 20 | the nearest |" in table
     assert "| `token_ids` | 0 … 8 |  | 0 |" in table
     translator = kerasgen.Translator(Characters("abc"), context=8, beam=1)
-    assert translator.typical(["ab c", "c"])["text"] == ["ab c", "c"]
+    found = translator.typical(["ab c", "c"])  # of which it doesn't know the space
+    assert found["text"] == ["ab c", "c"]
+    assert found["token_ids"].tolist() == [[1, 2, 3, 4], [1, 4, 0, 0]]
     found = translator.typical()
     assert all(found["text"]) and found["token_ids"].shape == (2, 2)
