@@ -143,8 +143,8 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
     limit = described.get("limit")
     slack = 1e-5 if values.dtype.kind == "f" else 0  # of rounding
     below = values < high if limit is None else values <= limit + slack
-    end = f"below {high}" if limit is None else f"at most {limit:g}"
-    within = described.get("within", f"at least {low:g} and {end}")
+    end = f"below {high}" if limit is None else f"at most {limit}"
+    within = described.get("within", f"at least {low} and {end}")
     wrong = values[~((values >= low - slack * abs(low)) & below)]
     require(not wrong.size, name, within, wrong[0].item() if wrong.size else None)
 

@@ -112,18 +112,23 @@ def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"share": [np.nan]}, "share must be at least 0 and at most 1, not nan"),
-        ({"share": [1.5]}, "share must be at least 0 and at most 1, not 1.5"),
+        ({"share": [np.nan]}, "share must be at least 0.0 and at most 1.0, not nan"),
+        ({"share": [1.5]}, "share must be at least 0.0 and at most 1.0, not 1.5"),
         ({"label": [17]}, "label must be at least -1 and at most 2, not 17"),
         ({"count": [2**40]}, "count must be at least 0 and at most 20, not 1099"),
+        ({"seed": [2**40]}, "seed must be at least -2147483648 and below 2147483648"),
         ({"label": ["dog"]}, "label must be numbers, not 'dog'"),
     ],
 )
 def test_python_refuses_what_is_out_of_range(values, message):
-    given = {"share": [0.5], "count": [1], "free": [9.0]} | values
+    (name,) = values
+    one = Signature(lambda **v: v, {name: (RANGES | {"seed": seed()})[name]}, ("y",))
     with pytest.raises(InputError, match=message):
-        ranged()(**given)
-    rounded = ranged()(**{"share": [1.0000001], "count": [1], "free": [9.0]})
+        one.check(values)
+
+
+def test_python_takes_what_was_rounded():
+    rounded = ranged()(share=[1.0000001], count=[1], free=[9.0])
     assert rounded["share_"] == 1.0 and rounded["free_"] == 9.0
 
 
