@@ -150,6 +150,7 @@ def restore(options):
     from kerasgen.data.images import image_files, read_image
     from kerasgen.models.base import in_parts
     from kerasgen.random import row_seeds
+    from kerasgen.signature import require_range
     from kerasgen.zoo import server
 
     serve, signatures = server(place, options.runtime, task)
@@ -165,8 +166,10 @@ def restore(options):
         rows["mask"] = np.broadcast_to(mask, (len(files), *mask.shape))
     if "noise_level" in inputs:
         rows["noise_level"] = np.full(len(files), options.noise_level)
-    rows = {key: rows[key].astype(entry["dtype"]) for key, entry in inputs.items()}
-    parts = in_parts(serve, task, rows)
+    for key, entry in inputs.items():  # files would take the nearest
+        require_range(key, rows[key], entry)
+        rows[key] = rows[key].astype(entry["dtype"])
+    parts = in_parts(serve, task, {key: rows[key] for key in inputs})
     parts = _progress(parts, "restoring", options.quiet, -(-len(files) // 500))
     restored = np.concatenate([part["restored"] for part in parts])
     if out.suffix == ".npy":

@@ -140,12 +140,11 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
     if "range" not in described:
         return
     low, high = described["range"]
-    limit = described.get("limit")
+    limit = described.get("limit", high - (described["dtype"] == "int32"))
     slack = 1e-5 if values.dtype.kind == "f" else 0  # of rounding
-    below = values < high if limit is None else values <= limit + slack
-    end = f"below {high}" if limit is None else f"at most {limit}"
-    within = described.get("within", f"at least {low} and {end}")
-    wrong = values[~((values >= low - slack * abs(low)) & below)]
+    within = described.get("within", f"at least {low} and at most {limit}")
+    inside = (values >= low - slack * abs(low)) & (values <= limit + slack)
+    wrong = values[~inside]
     require(not wrong.size, name, within, wrong[0].item() if wrong.size else None)
 
 

@@ -116,7 +116,7 @@ def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
         ({"share": [1.5]}, "share must be at least 0.0 and at most 1.0, not 1.5"),
         ({"label": [17]}, "label must be at least -1 and at most 2, not 17"),
         ({"count": [2**40]}, "count must be at least 0 and at most 20, not 1099"),
-        ({"seed": [2**40]}, "seed must be at least -2147483648 and below 2147483648"),
+        ({"seed": [2**40]}, "seed must be at least -2147483648 and at most 2147483647"),
         ({"label": ["dog"]}, "label must be numbers, not 'dog'"),
     ],
 )
@@ -144,8 +144,9 @@ def test_ranges_are_described():
     assert every["range"] == [-(2**31), 2**31] and "limit" not in every
 
 
-def test_manifests_of_older_artifacts_have_half_open_ranges():
+def test_manifests_of_older_artifacts_have_no_limits():
     older = {"dtype": "int32", "range": [-1, 10]}
     require_range("label", np.array([9]), older)
-    with pytest.raises(InputError, match="label must be at least -1 and below 10"):
+    with pytest.raises(InputError, match="label must be at least -1 and at most 9"):
         require_range("label", np.array([10]), older)
+    require_range("images", np.array([1.0]), {"dtype": "float32", "range": [0.0, 1.0]})
