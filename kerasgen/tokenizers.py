@@ -141,10 +141,10 @@ class Bytes(Tokenizer):
     def ragged(self, texts):
         import tensorflow as tf
 
-        lengths = tf.strings.length(texts)
-        longest = tf.maximum(tf.reduce_max(lengths), 1)
-        codes = tf.io.decode_raw(texts, tf.uint8, fixed_length=longest)
-        return tf.RaggedTensor.from_tensor(tf.cast(codes, tf.int32) + 2, lengths)
+        codes = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+        return tf.RaggedTensor.from_row_lengths(
+            tf.cast(codes, tf.int32) + 2, tf.strings.length(texts), validate=False
+        )
 
     def strings(self, ids):
         import tensorflow as tf
