@@ -18,11 +18,6 @@ from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
-NO_FEATURES = (
-    "fidelity is not measured: images are compared by features. Set evaluate.features "
-    "to mnist, fashion_mnist or inception, or to a classifier of such images as yours, "
-    "trained by a recipe like features_mnist"
-)
 CONDITIONS = (
     "label",
     "guidance",
@@ -254,7 +249,6 @@ def evaluate(options):
             raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
-    from kerasgen.metrics.samples import draws_images
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
@@ -288,8 +282,6 @@ def evaluate(options):
             what += figure["protocol"]
             value = f"{figure['value']:.4f} {figure['unit']}".strip()
             print(f"{'  ' if axis else ''}{name} {value} ({what})")
-    if "samples" in only and draws_images(model) and recipe.evaluate.features is None:
-        _say(options, NO_FEATURES)
     if target is None and place.folder and not place.is_artifact:
         target = place.folder / "metrics.json"
         if options.samples is not None or options.split not in (None, source.judged_by):

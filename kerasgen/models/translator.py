@@ -343,7 +343,7 @@ def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str
         size: how many at a time.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
     """
-    ids = codec.ids(texts)
+    ids = codec.ids([text if text.strip() else "" for text in texts])
     lengths = (ids != 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     order = [row for row in order if texts[row].strip()]
