@@ -164,7 +164,7 @@ def test_evaluate_prints_the_axes(digits_run, classifier, tmp_path, capsys):
     assert written["fcd"]["samples"] == 40 and "nll" in written
 
 
-def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path):
+def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path, capsys):
     found = []
     for runtime in ("keras", "onnx"):
         target = tmp_path / f"{runtime}.json"
@@ -174,6 +174,9 @@ def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path):
         assert main([*arguments, "--quiet"]) == 0
         found.append(json.loads(target.read_text())["figures"]["fcd"]["value"])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
+    # What exported files do can't be changed.
+    assert main([*arguments, "--set", "model.beta=2"]) == 2
+    assert "beta is fixed in exported files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
