@@ -273,8 +273,8 @@ class Model(Trainer, keras.Model):
         return {"samples": self.preview(examples, 64)}
 
     def typical(self, examples=None) -> dict[str, Sequence]:
-        """Input -> values of two rows, for requests on the card, where others than
-        those of `Input.typical` make sense; `examples` are test inputs."""
+        """Input -> values of two rows, for the requests on the card, where made-up
+        numbers make no sense; `examples` are test inputs."""
         return {}
 
     def constants(self) -> dict[str, np.ndarray]:

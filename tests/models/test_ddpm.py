@@ -300,6 +300,7 @@ def test_of_a_folder_what_cannot_be_read_is_skipped(files, tmp_path, capsys):
     [
         (["--task", "inpaint"], "--task inpaint needs a --mask"),
         (["--task", "denoise"], "--task denoise needs a --noise-level"),
+        (["--task", "denoise", "--noise-level", "3"], "noise_level must be at least 0"),
         (["--task", "deblur", "--mask", "x.png"], "only inpaint takes --mask"),
         (["--task", "deblur", "--out", "x.jpg"], "must end in"),
         (["--task", "deblur", "--runtime", "onnx"], "is no artifact"),
