@@ -3,6 +3,7 @@
 Names are imported when they are first used, so that `import kerasgen` is quick.
 """
 
+import ast
 import importlib
 from pathlib import Path
 
@@ -22,6 +23,9 @@ _FUNCTIONS = {
 }
 
 
+_MODELS = Path(__file__).parent / "models"
+
+
 def __getattr__(name: str):
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(_FUNCTIONS[name]), name)
@@ -30,6 +34,19 @@ def __getattr__(name: str):
         from kerasgen.recipe import family_name
 
         family = family_name(name)
-        if (Path(__file__).parent / "models" / f"{family}.py").is_file():
+        if (_MODELS / f"{family}.py").is_file():
             return getattr(importlib.import_module(f"kerasgen.models.{family}"), name)
     raise AttributeError(f"module 'kerasgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names: those above, and the class of each model's file."""
+    from kerasgen.recipe import family_name
+
+    classes = (
+        node.name
+        for path in _MODELS.glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and family_name(node.name) == path.stem
+    )
+    return sorted({"__version__", *_FUNCTIONS, *classes})

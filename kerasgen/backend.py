@@ -16,7 +16,9 @@ def choose(name: str) -> None:
         InputError: if it runs on another one, or the backend isn't installed.
     """
     if importlib.util.find_spec(name) is None:
-        raise InputError(f"there is no {name} here: pip install 'kerasgen[{name}]'")
+        raise InputError(
+            f"there is no {name} here: pip install '.[{name}]' in the checkout"
+        )
     if "keras" in sys.modules and current() != name:
         raise InputError(f"Keras runs on {current()} here: set KERAS_BACKEND={name}")
     os.environ["KERAS_BACKEND"] = name

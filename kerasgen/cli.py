@@ -7,8 +7,8 @@ import argparse
 import os
 import sys
 
-from kerasgen import backend, commands
-from kerasgen.errors import InputError, RunError
+from kerasgen import __version__, backend, commands
+from kerasgen.errors import InputError, RunError, unknown
 from kerasgen.recipe import EVALUATIONS, PRECISIONS, STRATEGIES
 
 RUNTIMES = (
@@ -41,12 +41,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Whose errors are one line, with the nearest names."""
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            what = action.option_strings[0] if action.option_strings else "command"
+            raise argparse.ArgumentError(
+                None, str(unknown(what, value, action.choices))
+            )
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kerasgen", description="Train, judge and ship generative models."
     )
-    parser.suggest_on_error = True
-    entries = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument(
+        "--version", action="version", version=f"kerasgen {__version__}"
+    )
+    parser.set_defaults(command=lambda _: parser.print_help())
+    entries = parser.add_subparsers(metavar="COMMAND")
 
     def command(function):
         name, help = function.__name__.strip("_"), function.__doc__.rstrip(".")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, not_utf8
 from kerasgen.tokenizers import END, PAD, Tokenizer, padded, restored
 
 
@@ -33,8 +33,14 @@ class Codec:
         """int32 `(n, T)`, right-padded with 0.
 
         Raises:
-            InputError: for one that is too long, or can't be written in tokens.
+            InputError: for one that is too long, can't be written in tokens, or holds
+                bytes that are no text.
         """
+        for text in prompts:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise not_utf8("a text", error) from error
         start = [END] if self.ends else []
         rows = [start + list(self.tokenizer.encode(text)) for text in prompts]
         longest = max(map(len, rows), default=0)
@@ -51,17 +57,31 @@ class Codec:
         """The same, that cuts texts off."""
         return dataclasses.replace(self, cut=True)
 
-    def tensor(self, texts):
+    def tensor(self, texts, keep_last: bool = False):
         """In the graph: strings `(batch,)` -> as `ids` does; what is longer is cut off,
-        and what has no token left out."""
+        at its end or its beginning, and what has no token left out."""
         import tensorflow as tf
 
         ids = self.tokenizer.ragged(texts)
         if self.ends:
             start = tf.fill([tf.shape(texts)[0], 1], END)
             ids = tf.concat([start, ids], axis=1)
-        ids = ids[:, : self.context].to_tensor(PAD)
+        kept = slice(-self.context, None) if keep_last else slice(self.context)
+        ids = ids[:, kept].to_tensor(PAD)
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
+
+    def typical(self, texts: Sequence[str]) -> np.ndarray:
+        """`ids` of texts, cut off, for a request to TF Serving, which fills rows up
+        with the first number of a request: so they begin with 0 or 1."""
+        return np.pad(self.cutting().ids(texts), [[0, 0], [0 if self.ends else 1, 0]])
+
+    def samples(self, examples=None) -> list[str]:
+        """How two of the examples, texts or their ids, begin; or two long pieces."""
+        if examples is None:
+            return sorted(self.tokenizer.pieces, key=len)[-2:]
+        first = examples[:2]
+        texts = first if isinstance(first[0], str) else self.texts(first)
+        return [" ".join(text.split())[:60] for text in texts]
 
     def texts(self, ids: np.ndarray) -> list[str]:
         """A text a row."""

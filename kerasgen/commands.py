@@ -6,17 +6,23 @@ so that errors in names are instant.
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from kerasgen import backend
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError, not_utf8, unknown
 from kerasgen.quiet import import_tensorflow
 from kerasgen.recipe import EVALUATIONS, FORMATS
 from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
+NO_FEATURES = (
+    "fidelity is not measured: images are compared by features. Set evaluate.features "
+    "to mnist, fashion_mnist or inception, or to a classifier of such images as yours, "
+    "trained by a recipe like features_mnist"
+)
 CONDITIONS = (
     "label",
     "guidance",
@@ -28,16 +34,20 @@ CONDITIONS = (
 
 
 def list_(options):
-    """List recipes and their artifacts."""
+    """List recipes, and which of them are trained in saved_models."""
     from kerasgen.zoo import list_recipes
 
     rows = list_recipes()
     if options.json:
         print(json.dumps({"recipes": rows}, indent=1))
         return
-    width = max(len(row["name"]) for row in rows)
+    name, family = (max(len(row[key]) for row in rows) for key in ("name", "family"))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
-        print(f"{row['name']:{width}}  {row['data']}  {row['artifact'] or '-'}")
+        trained = "trained" if row["artifact"] else ""
+        line = f"{row['name']:{name}}  {trained:7}  {row['family']:{family}}  "
+        line += row["description"]
+        print(line if width is None or len(line) <= width else line[: width - 1] + "…")
 
 
 def train(options):
@@ -218,7 +228,13 @@ def classify(options):
 
 def _texts(options) -> list[str]:
     """The texts of the command line, or the lines of standard input."""
-    texts = options.text or [line.rstrip("\n") for line in sys.stdin]
+    texts = options.text
+    if not texts:
+        try:
+            lines = sys.stdin.read().removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise not_utf8("standard input", error) from error
+        texts = lines.removesuffix("\n").split("\n") if lines else []
     if not texts:
         raise InputError("there is no text: give some, or lines on standard input")
     return texts
@@ -238,10 +254,13 @@ def evaluate(options):
             raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
+    from kerasgen.metrics.samples import draws_images
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
-    model = load_keras(place.keras, chosen["model"] | _sampler(options, "guidance"))
+    own = load_keras(place.keras)
+    settings = chosen["model"] | _sampler(options, "guidance")
+    model = own.changed(**settings) if settings else own
     if options.no_ema:
         if not model.averages or options.runtime != "keras":
             raise InputError("--no-ema: only runs with train.ema_decay have an average")
@@ -259,6 +278,7 @@ def evaluate(options):
         options.samples,
         lambda steps, title, total: _progress(steps, title, options.quiet, total),
         only,
+        options.runtime,
     )
     for axis, figures in metrics.by_axis(content["figures"]).items():
         if axis:
@@ -268,23 +288,37 @@ def evaluate(options):
             what += figure["protocol"]
             value = f"{figure['value']:.4f} {figure['unit']}".strip()
             print(f"{'  ' if axis else ''}{name} {value} ({what})")
+    if "samples" in only and draws_images(model) and recipe.evaluate.features is None:
+        _say(options, NO_FEATURES)
     if target is None and place.folder and not place.is_artifact:
-        whole = options.samples is None and options.split in (None, source.judged_by)
-        if whole and options.runtime == "keras" and not options.no_ema:
-            target = place.folder / "metrics.json"
-            content = _merged(target, content, place.keras)
-    if target is not None:
+        target = place.folder / "metrics.json"
+        if options.samples is not None or options.split not in (None, source.judged_by):
+            _say(options, f"not kept in {target}, as these are other examples: --json")
+            return
+        content = _merged(options, target, content, own, recipe)
+    if target is not None and content["figures"]:
         with atomic(target) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _merged(path: Path, content: dict, model: Path) -> dict:
-    """`content`, with the figures in `path` that were measured in the same way."""
-    if not path.exists() or path.stat().st_mtime_ns <= model.stat().st_mtime_ns:
+def _merged(options, path: Path, content: dict, model, recipe) -> dict:
+    """What a run's metrics.json holds from now on: the figures of its model."""
+    from kerasgen.metrics import identity
+
+    own = identity.Identity.of(model)
+    content, others = own.own(content)
+    for line in others:
+        _say(options, f"not kept in {path}: {line}; --json FILE writes it")
+    before = identity.read(path.parent, model, recipe)
+    if before is None or not content["figures"]:
         return content
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before, gone = own.own(before)
     if any(before[key] != content[key] for key in ("seed", "versions")):
-        return content
+        names = ", ".join(before["figures"].keys() - content["figures"].keys())
+        gone += [f"{names}: of another seed or other versions"] if names else []
+        before = before | {"figures": {}}
+    for line in gone:
+        _say(options, f"no longer in {path}: {line}")
     return content | {"figures": before["figures"] | content["figures"]}
 
 
@@ -303,17 +337,19 @@ def export(options):
         raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
     out = Path(options.out or Path("saved_models") / recipe.name)
     import_tensorflow()
+    from kerasgen.metrics import identity
     from kerasgen.zoo import load_keras
 
-    model = load_keras(place.keras, settings)
+    own = load_keras(place.keras)
+    model = own.changed(**settings) if settings else own
+    figures = identity.read(place.folder, own, recipe) if recipe else None
+    if figures:
+        figures, others = identity.Identity.of(model).own(figures)
+        for line in others:
+            _say(options, f"figures that are not shipped: {line}")
     if recipe and settings:
         changes = {f"model.{key}": value for key, value in settings.items()}
         recipe = recipes.from_values(recipe.values(), changes)
-    figures = None
-    if place.folder and (place.folder / "metrics.json").exists():
-        figures = json.loads(
-            (place.folder / "metrics.json").read_text(encoding="utf-8")
-        )
     about = _about_data(recipe, options) if recipe else {}
     model.export(out, formats=formats, recipe=recipe, figures=figures, **about)
     parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))

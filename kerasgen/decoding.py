@@ -81,7 +81,7 @@ def sample(
         and 0.
     """
     lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
-    steps, columns = ops.max(max_new_tokens), ops.shape(token_ids)[1]
+    steps, columns = largest(max_new_tokens), ops.shape(token_ids)[1]
     logits, past = decoder.begin(token_ids, lengths)
     output = ops.pad(token_ids, [[0, 0], [0, steps if room is None else room]])
     vocabulary = logits.shape[-1]
@@ -166,9 +166,16 @@ def limited(logits, top_k, top_p):
     kept = ops.arange(vocabulary)[None] < count[:, None]
     share = ops.softmax(ops.where(kept, ranked, LOWEST))
     before = ops.cumsum(share, axis=-1) - share
-    kept = ops.logical_and(kept, before < top_p[:, None])
+    # Rounded, `before` may be 1 although something follows.
+    enough = ops.logical_or(before < top_p[:, None], top_p[:, None] >= 1.0)
+    kept = ops.logical_and(kept, enough)
     least = ops.min(ops.where(kept, ranked, -LOWEST), axis=-1, keepdims=True)
     return ops.where(logits >= least, logits, LOWEST)
+
+
+def largest(numbers):
+    """The largest of int32 `(batch,)`, at least 0; also of none, as runtimes differ."""
+    return ops.max(ops.concatenate([numbers, ops.zeros((1,), "int32")]))
 
 
 def _argmax(x):
@@ -210,7 +217,7 @@ def beam_search(
     """
     many = 2 * beams  # candidates, of which half may end
     row = ops.arange(ops.shape(limits)[0])[:, None]
-    places = ops.arange(ops.max(limits) if room is None else room)
+    places = ops.arange(largest(limits) if room is None else room)
 
     def pick(x, index):
         """Numbers of each row `(batch, n)`, by `(batch, m)`."""

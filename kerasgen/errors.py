@@ -1,6 +1,7 @@
 """Errors that teach: one line that says what was wrong and what to do."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -10,6 +11,11 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """Good input, but the work failed; the command line prints it and exits with 1."""
+
+
+def tell(line: str) -> None:
+    """Say on standard error what a user should know and nothing fails for."""
+    print(f"kerasgen: {line}", file=sys.stderr)
 
 
 def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
@@ -22,6 +28,18 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
         else f"expected one of {', '.join(names)}"
     )
     return InputError(f"unknown {kind} {name!r}: {hint}")
+
+
+def not_utf8(what: object, error: UnicodeError) -> InputError:
+    """The error for bytes that are no text; Python keeps such bytes of arguments as
+    characters from U+DC80 on."""
+    before, wrong = error.object[: error.start], error.object[error.start]
+    byte = wrong if isinstance(wrong, int) else ord(wrong) & 0xFF
+    line = before.count(b"\n" if isinstance(before, bytes) else "\n") + 1
+    return InputError(
+        f"{what} is not in UTF-8 (byte 0x{byte:02x} in line {line}): convert it, as "
+        "`iconv -f LATIN1 -t UTF-8` does"
+    )
 
 
 def require(condition: bool, name: str, expected: str, value: object) -> None:

@@ -9,57 +9,136 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasgen.backend import is_jax, tensorflow_only
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, require
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
     """A named input of a signature, described without its batch axis.
 
+    A range is enforced in the graph, so that no row of a client's can harm the others
+    of its batch, and every runtime answers it alike.
+
     Args:
         shape: the shape of one row; None stands for a length that may vary.
         dtype: "float32", "int32" or "string".
-        low, high: the range [low, high) that values lie in; examples for
-            verification are drawn from it.
+        low, high: the range: [low, high] of float32, [low, high) of int32; None where
+            it has no end.
         default: the value used for every row where a caller gives none.
-        within: the range in words, where [low, high) isn't how one says it.
+        outside: what the graph takes a value outside of the range for; None: for the
+            nearest in it. NaN is taken for `low`.
+        longest: of an axis of any length the graph reads so many; None: all.
+        within: the range in words, where the numbers aren't how one says it.
     """
 
     shape: tuple = ()
     dtype: str = "float32"
-    low: float = 0.0
-    high: float = 1.0
+    low: float | None = None
+    high: float | None = None
     default: float | None = None
+    outside: int | None = None
+    longest: int | None = None
     within: str | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """The largest value; None where there is none."""
+        whole = self.dtype == "int32" and self.high is not None
+        return self.high - 1 if whole else self.high
+
+    def enforced(self, x):
+        """In the graph: a tensor, with its range enforced.
+
+        Comparisons with NaN are false in all runtimes; their minima and maxima differ.
+        """
+        if self.longest is not None:
+            x = x[:, : self.longest]
+        low, limit = (
+            None if end is None else ops.convert_to_tensor(end, self.dtype)
+            for end in (self.low, self.limit)
+        )
+        if self.outside is not None:
+            inside = ops.logical_and(x >= low, x <= limit)
+            return ops.where(inside, x, ops.convert_to_tensor(self.outside, self.dtype))
+        if limit is not None:
+            x = ops.where(x > limit, limit, x)
+        return x if low is None else ops.where(x > low, x, low)
 
     def example(self, batch: int, rng: np.random.Generator, length: int) -> np.ndarray:
         """Random values in range, of shape `(batch, *shape)`."""
         shape = (batch, *(length if size is None else size for size in self.shape))
+        low, high = self.describe().get("range", (-2.0, 2.0))
         if self.dtype == "int32":
-            return rng.integers(int(self.low), int(self.high), shape, dtype="int32")
-        return rng.uniform(self.low, self.high, shape).astype(self.dtype)
+            return rng.integers(low, high, shape, dtype="int32")
+        return rng.uniform(low, high, shape).astype(self.dtype)
+
+    def describe(self) -> dict:
+        """As plain values; "range" is [low, high), and "limit" the largest value, which
+        the graph enforces."""
+        ends = (self.low, self.high)
+        if self.dtype == "int32":
+            every = (-(2**31), 2**31)
+            ends = (b if a is None else a for a, b in zip(ends, every, strict=True))
+        about = {
+            "range": [*ends] if self.dtype == "int32" or None not in ends else None,
+            "limit": self.limit,
+            "default": self.default,
+            "outside": self.outside,
+            "longest": self.longest,
+            "within": self.within,
+        }
+        about = {key: value for key, value in about.items() if value is not None}
+        return {"shape": [None, *self.shape], "dtype": self.dtype} | about
 
 
 def images(image_shape) -> Input:
     """float32 images in [0, 1], `(batch, height, width, channels)`."""
-    return Input(tuple(image_shape))
+    return Input(tuple(image_shape), low=0.0, high=1.0)
 
 
 def latents(size: int) -> Input:
     """float32 latent vectors, `(batch, size)`."""
-    return Input((size,), low=-2.0, high=2.0)
+    return Input((size,))
 
 
 def seed() -> Input:
     """int32 seeds, one a row, `(batch,)`."""
-    return Input((), "int32", low=-(2**31), high=2**31)
+    return Input((), "int32")
 
 
 def label(classes: int) -> Input:
     """int32 labels, `(batch,)`; -1 asks for no particular class."""
-    return Input((), "int32", low=-1, high=classes, default=-1)
+    return Input((), "int32", low=-1, high=classes, default=-1, outside=-1)
+
+
+def token_ids(vocabulary: int, longest: int | None = None) -> Input:
+    """int32 tokens, `(batch, length)`, 0 where there is none."""
+    return Input((None,), "int32", 0, vocabulary, outside=0, longest=longest)
+
+
+def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
+    """Raise `InputError` for values outside of a range.
+
+    Args:
+        name: of the input.
+        values: of any numeric type.
+        described: what `Input.describe` says, or a manifest, of an older artifact too.
+    """
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} must be numbers, not {values.flat[0]!r}")
+    if "range" not in described:
+        return
+    low, high = described["range"]
+    limit = described.get("limit")
+    slack = 1e-5 if values.dtype.kind == "f" else 0  # of rounding
+    below = values < high if limit is None else values <= limit + slack
+    end = f"below {high}" if limit is None else f"at most {limit:g}"
+    within = described.get("within", f"at least {low:g} and {end}")
+    wrong = values[~((values >= low - slack * abs(low)) & below)]
+    require(not wrong.size, name, within, wrong[0].item() if wrong.size else None)
 
 
 class Signature:
@@ -79,6 +158,7 @@ class Signature:
         only: the one format that it is exported to, None for all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
         int8: export to ONNX with weights of 8 bits too, for less memory.
+        loops: whether a row takes a whole loop of steps, and so perhaps seconds.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -94,6 +174,7 @@ class Signature:
         why: str = "",
         variables: Sequence = (),
         int8: bool = False,
+        loops: bool = False,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -103,6 +184,7 @@ class Signature:
         self.outputs = tuple(outputs)
         self.tolerance, self.examples = tolerance, examples
         self.only, self.why, self.int8 = only, why, int8
+        self.loops = loops
         self.variables = variables
         self._compiled = None
 
@@ -131,8 +213,8 @@ class Signature:
         """Compute on arrays; the compiled function is kept and takes any batch size.
 
         Raises:
-            InputError: on a missing or unknown input, or a wrong shape; for strings
-                on JAX, which has none.
+            InputError: on a missing or unknown input, a wrong shape, or a value out of
+                range; for strings on JAX, which has none.
         """
         arrays = self.check(values)
         if self._compiled is None:
@@ -164,8 +246,6 @@ class Signature:
             if value is None:
                 value = np.full((rows, *entry.shape), entry.default)
             array = np.asarray(value)
-            if entry.dtype != "string":
-                array = array.astype(entry.dtype)
             wanted = (rows, *entry.shape)
             fits = array.ndim == len(wanted) and all(
                 size in (None, got)
@@ -175,6 +255,9 @@ class Signature:
                 raise InputError(
                     f"input {name!r} must have shape {wanted}, not {array.shape}"
                 )
+            if entry.dtype != "string":
+                require_range(name, array, entry.describe())
+                array = array.astype(entry.dtype)
             arrays[name] = array
         return arrays
 
@@ -194,16 +277,7 @@ class Signature:
     def describe(self) -> dict:
         """The signature as plain values, for manifests and cards."""
         return {
-            "inputs": {
-                name: {
-                    "shape": [None, *entry.shape],
-                    "dtype": entry.dtype,
-                    "range": [entry.low, entry.high],
-                    **({} if entry.default is None else {"default": entry.default}),
-                    **({} if entry.within is None else {"within": entry.within}),
-                }
-                for name, entry in self.inputs.items()
-            },
+            "inputs": {name: entry.describe() for name, entry in self.inputs.items()},
             "outputs": list(self.outputs),
             "tolerance": self.tolerance,
             **({} if self.only is None else {"only": self.only}),

@@ -141,10 +141,10 @@ class Bytes(Tokenizer):
     def ragged(self, texts):
         import tensorflow as tf
 
-        lengths = tf.strings.length(texts)
-        longest = tf.maximum(tf.reduce_max(lengths), 1)
-        codes = tf.io.decode_raw(texts, tf.uint8, fixed_length=longest)
-        return tf.RaggedTensor.from_tensor(tf.cast(codes, tf.int32) + 2, lengths)
+        codes = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+        return tf.RaggedTensor.from_row_lengths(
+            tf.cast(codes, tf.int32) + 2, tf.strings.length(texts), validate=False
+        )
 
     def strings(self, ids):
         import tensorflow as tf
@@ -174,7 +174,8 @@ class SentencePiece(Tokenizer):
         """`size` pieces, learned from the texts."""
         import sentencepiece
 
-        require(size > 300, "tokenizer size", "above 300", size)
+        # 256 bytes and four marks, but for characters.
+        require(size > 260, "tokenizer size", "above 260", size)
         written = io.BytesIO()
         lines = (line for text in texts for line in text.split("\n") if line)
         try:
@@ -197,8 +198,7 @@ class SentencePiece(Tokenizer):
                 minloglevel=2,
             )
         except RuntimeError as error:
-            line = " ".join(str(error).split())[-200:]
-            raise InputError(f"no tokenizer of {size} pieces: {line}") from error
+            raise InputError(_no_pieces(size, str(error))) from error
         return cls(base64.b64encode(written.getvalue()).decode())
 
     def encode(self, text):
@@ -237,6 +237,20 @@ class SentencePiece(Tokenizer):
 
     def values(self):
         return {"name": self.name, "proto": base64.b64encode(self.proto).decode()}
+
+
+def _no_pieces(size: int, error: str) -> str:
+    """Why there is no tokenizer of that size, of what SentencePiece says."""
+    for pattern, most in ((r"<= (\d+)", "at most"), (r"\d vs (\d+)", "at least")):
+        if found := re.search(pattern, error):
+            fitting = f"{{name: sentencepiece, size: {found[1]}}}"
+            return (
+                f"these texts make {most} {found[1]} pieces, not {size}: set "
+                f"model.tokenizer='{fitting}'"
+            )
+    if "sentences_.empty" in error:
+        return "there are no texts to make a tokenizer of"
+    return f"no tokenizer of {size} pieces: {' '.join(error.split())[-200:]}"
 
 
 class Words(Tokenizer):

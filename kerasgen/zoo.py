@@ -175,8 +175,8 @@ def codec(place: Place):
 
 
 def list_recipes() -> list[dict]:
-    """Every recipe: name, family, data, parameters (of the exported model, else None)
-    and the folder of its artifact, else None."""
+    """Every recipe: name, family, description, data, parameters (of the exported model,
+    else None) and the folder of its artifact, else None."""
     rows = []
     for name in recipes.names():
         recipe = recipes.read(name)
@@ -187,6 +187,7 @@ def list_recipes() -> list[dict]:
             {
                 "name": name,
                 "family": recipe.family,
+                "description": recipe.description,
                 "data": recipe.data,
                 "parameters": json.loads(manifest.read_text())["parameters"]
                 if found

@@ -77,3 +77,53 @@ def test_rows_are_alone():
         (alone,) = search([i], limits[i : i + 1], 4)
         assert alone.tolist() == together[i][: limits[i]].tolist()
         assert not together[i][limits[i] :].any()
+
+
+def test_a_long_sequence_may_still_beat_two_that_are_finished():
+    """Scores are divided by the length penalty before they say when to stop.
+
+    Two sequences are finished after two tokens, at -1.0 and -2.1 * 6 / 7 = -1.8. One
+    that has -2.0 so far goes on, as -2.0 * 6 / 7 is more than -1.8; in the end, after
+    twelve tokens, it has -2.0 * 6 / 17 = -0.7. Without a penalty they are the best.
+    """
+    chances = np.full((VOCABULARY, VOCABULARY), 1e-9)
+    chances[STOP, [STOP, 3, 4]] = np.exp([-1.0, -1.1, -3.0])
+    chances[3, [STOP, 5]] = np.exp([-1.0, -0.9])
+    chances[4, 4] = chances[5, 5] = 1.0
+    for table in chances:  # what is left, no token that can win
+        table[6:] += (1.0 - table.sum()) / 6.0 if table.sum() < 1.0 else 0.0
+    table = np.log(chances / chances.sum(axis=1, keepdims=True)).astype("float32")
+
+    def step(last, t, cache):
+        return ops.take(ops.convert_to_tensor(table), last, axis=0), cache
+
+    def best(alpha):
+        options = {"start": STOP, "stop": STOP, "length_penalty": alpha}
+        limits, cache = np.array([12], "int32"), np.zeros((2, 1), "float32")
+        found = decoding.beam_search(step, cache, limits, 2, **options)
+        return np.asarray(found)[0].tolist()
+
+    assert best(1.0) == [3, *[5] * 11]
+    assert best(0.0) == [STOP, *[0] * 11]
+
+
+def test_the_length_penalty_is_that_of_the_paper():
+    """((5 + length) / 6)^alpha: "a b stop" at log-probability s, or "stop" at s / 2.
+
+    Of lengths 3 and 1, so they are worth the same at (8 / 6)^alpha = 2.
+    """
+    score = -2.0
+    table = np.full((VOCABULARY, VOCABULARY), -30.0, "float32")
+    table[STOP, [STOP, 3]] = score / 2, score
+    table[STOP, 6:] = np.log((1.0 - np.exp([score, score / 2]).sum()) / 6)
+    table[3, 4] = table[4, STOP] = 0.0
+    equal = np.log(2.0) / np.log(8.0 / 6.0)
+
+    def step(last, t, cache):
+        return ops.take(ops.convert_to_tensor(table), last, axis=0), cache
+
+    for alpha, expected in ((equal - 0.05, [STOP]), (equal + 0.05, [3, 4, STOP])):
+        options = {"start": STOP, "stop": STOP, "length_penalty": alpha}
+        limits, cache = np.array([9], "int32"), np.zeros((3, 1), "float32")
+        found = np.asarray(decoding.beam_search(step, cache, limits, 3, **options))[0]
+        assert found[found != 0].tolist() == expected

@@ -1,5 +1,6 @@
 """The command line: bad input gets one line and exit status 2, and leaves nothing."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kerasgen
+from kerasgen import recipe, zoo
 from kerasgen.cli import main
 
 
@@ -133,17 +136,79 @@ def test_module_and_usage():
     assert wrong.returncode == 2
 
 
+def test_the_command_alone_helps_and_says_its_version(capsys):
+    assert main([]) == 0
+    assert "usage: kerasgen" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"kerasgen {kerasgen.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "kerasgen: unknown command 'trian': did you mean train"),
+        (["generate", "x", "--runtime", "onx"], "'onx': did you mean onnx"),
+        (["restore", "x", "y", "--task", "inpant"], "did you mean inpaint"),
+        (["evaluate", "x", "--split", "train"], "expected one of test, validation"),
+        (["train"], "kerasgen train: the following arguments are required: RECIPE"),
+        (["generate", "x", "-n", "two"], "invalid int value: 'two'"),
+        (["train", "vae_digits", "--epoch", "3", "--nothing"], "--nothing"),
+    ],
+)
+def test_bad_usage_gets_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    (line,) = lines(capsys)
+    assert message in line and "--help)" in line
+
+
+def test_list_has_columns_and_fits_a_terminal(capsys, monkeypatch):
+    assert main(["list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    (digits,) = [row for row in rows if row.startswith("vae_digits ")]
+    assert digits.endswith("  A variational autoencoder of 8×8 handwritten digits")
+    column = digits.index("A variational")
+    assert len(rows) == len(recipe.names())
+    assert {row[column - 2 : column] for row in rows} == {"  "}
+    assert all(row[column] != " " for row in rows)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    assert main(["list"]) == 0
+    narrow = capsys.readouterr().out.splitlines()
+    assert max(map(len, narrow)) == 70 and any(row.endswith("…") for row in narrow)
+    for row, whole in zip(narrow, rows, strict=True):
+        assert whole.startswith(row.removesuffix("…"))
+
+
+def test_public_names_are_listed():
+    names = dir(kerasgen)
+    models = {"Autoencoder", "DDPM", "GAN", "ImageClassifier", "LanguageModel"}
+    assert {*models, "VAE", "Translator", "TextClassifier", "Model"} <= set(names)
+    assert {"load", "verify", "list_recipes", "InputError", "__version__"} <= set(names)
+    for name in names:
+        assert getattr(kerasgen, name) is not None
+
+
 def test_some_figures_are_measured_again(digits_run, tmp_path, capsys):
     run = shutil.copytree(digits_run, tmp_path / "run")
     before = json.loads((run / "metrics.json").read_text())["figures"]
     assert main(["evaluate", str(run), "--only", "reconstruction"]) == 0
     assert "nll" not in capsys.readouterr().out
     assert json.loads((run / "metrics.json").read_text())["figures"] == before
-    (run / "best.keras").touch()  # another model, for all one can tell
+    (run / "best.keras").touch()  # the same weights
     assert main(["evaluate", str(run), "--only", "reconstruction", "--quiet"]) == 0
+    assert json.loads((run / "metrics.json").read_text())["figures"] == before
+    model = zoo.load(run)
+    weight = model.trainable_variables[0]
+    weight.assign(1.01 * weight)
+    (model.averages or [weight])[0].assign(weight)
+    model.save(run / "best.keras")
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--only", "reconstruction"]) == 0
+    assert "no longer in" in capsys.readouterr().out
     found = json.loads((run / "metrics.json").read_text())["figures"]
     assert set(found) == {"reconstruction_error"} < set(before)
-    capsys.readouterr()
     assert main(["evaluate", str(run), "--only", "reconstructio"]) == 2
     assert "did you mean reconstruction" in capsys.readouterr().err
 
@@ -165,9 +230,13 @@ def test_texts_are_translated(text_runs, capsys, monkeypatch):
     assert main(["translate", run, "South Korea", "Zulu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    monkeypatch.setattr("sys.stdin", ["South Korea\n", "Zulu\n"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffSouth Korea\n\n   \nZulu\n"))
     assert main(["translate", run]) == 0
-    assert capsys.readouterr().out.splitlines() == lines
+    found = capsys.readouterr().out.splitlines()
+    assert found == [lines[0], "", "", lines[1]]  # a blank line is a blank line
+    assert kerasgen.load(run).translate([" ", "Zulu", ""]) == ["", lines[1], ""]
+    assert main(["translate", run, ""]) == 0
+    assert capsys.readouterr().out == "\n"
     assert main(["translate", run, "Zulu", "--beam", "1"]) == 0
     seen = ["--attention", str(Path(run).with_name("map.png"))]
     assert main(["translate", run, "Zulu", *seen]) == 0
@@ -184,6 +253,23 @@ def test_texts_are_classified(text_runs, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [len(line.split()) for line in lines] == [2, 2]
     assert all(0 < float(line.split()[1]) <= 1 for line in lines)
-    monkeypatch.setattr("sys.stdin", [])
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert main(["classify", run]) == 2
     assert "there is no text" in capsys.readouterr().err
+
+
+def test_bytes_that_are_no_text_get_one_line(text_runs, capsys, monkeypatch):
+    """Of Latin-1, on standard input and on the command line."""
+    latin = "Zulu\nCura\u00e7ao\n".encode("latin-1")
+    for command in ("translate", "classify"):
+        kind = {"translate": "translator", "classify": "classifier"}[command]
+        run = str(text_runs / f"{kind}_cldr")
+        stdin = io.TextIOWrapper(io.BytesIO(latin), encoding="utf-8")
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main([command, run]) == 2
+        (line,) = lines(capsys)
+        assert "standard input is not in UTF-8 (byte 0xe7 in line 2): convert" in line
+        argument = latin[5:].decode("utf-8", "surrogateescape")  # as Python reads it
+        assert main([command, run, argument]) == 2
+        (line,) = lines(capsys)
+        assert "a text is not in UTF-8 (byte 0xe7 in line 1)" in line

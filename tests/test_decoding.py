@@ -133,3 +133,105 @@ def test_repetition_is_penalised():
         return np.mean([len(set(row)) for row in rows.tolist()])
 
     assert different(varied) > different(plain) + 0.3
+
+
+class Fixed(Chain):
+    """Its logits are a row for each last token."""
+
+    def __init__(self, rows: dict):
+        super().__init__()
+        self.table = np.full((VOCABULARY, VOCABULARY), -9.0, "float32")
+        for token, row in rows.items():
+            self.table[token] = row
+
+    def after(self, token_ids):
+        return ops.take(ops.convert_to_tensor(self.table), token_ids, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "logits", "penalty", "expected"),
+    [
+        # Of the prompt: 1.8 / 2 = 0.9 is less than 1, and -1 * 2 less than -1.5.
+        ([3, 2], {3: 1.8, 4: 1.0}, 2.0, 4),
+        ([3, 2], {3: 1.8, 4: 0.8}, 2.0, 3),
+        ([3, 2], {3: -1.0, 4: -1.5}, 2.0, 4),
+        ([3, 2], {3: -1.0, 4: -2.5}, 2.0, 3),
+        # Once, however often the row has it: 3 / 2 is more than 1, 3 / 8 is not.
+        ([3, 3, 3, 2], {3: 3.0, 4: 1.0}, 2.0, 3),
+        # A penalty below 1 is a reward.
+        ([3, 2], {3: 1.0, 4: 1.8}, 0.5, 3),
+    ],
+)
+def test_the_penalty_divides_what_is_positive_and_multiplies_the_rest(
+    prompt, logits, penalty, expected
+):
+    row = [logits.get(i, -9.0) for i in range(VOCABULARY)]
+    options = {"temperature": 0.0, "max_new_tokens": 1, "repetition_penalty": penalty}
+    (found,) = sample([prompt], decoder=Fixed({2: row}), **options)
+    assert found[-1] == expected
+
+
+def test_what_was_drawn_is_penalised_too():
+    row = [-9.0, -9.0, -9.0, 3.0, 2.0, 1.8, -9.0]
+    decoder = Fixed(dict.fromkeys(range(VOCABULARY), row))
+    options = {"temperature": 0.0, "max_new_tokens": 4, "repetition_penalty": 2.0}
+    (found,) = sample([[2]], decoder=decoder, **options)
+    # 3; then 3 / 2 < 2: 4; then 2 / 2 < 1.8: 5; then 3 / 2 is the largest again.
+    assert found.tolist() == [2, 3, 4, 5, 3]
+
+
+NUCLEUS = np.log(np.array([[0.6, 0.2, 0.12, 0.08]], "float32"))
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "kept"),
+    [
+        (0, 1.0, 4),
+        (0, 0.81, 3),  # 0.6 + 0.2 is not enough
+        (0, 0.79, 2),
+        (0, 0.59, 1),
+        (0, 1e-6, 1),  # the best is always there
+        (2, 1.0, 2),
+        (9, 1.0, 4),
+        (2, 0.74, 1),  # of the two, the first has 0.75
+        (2, 0.76, 2),
+        (3, 0.86, 2),  # of the three, the first two have 0.87
+    ],
+)
+def test_the_nucleus_is_the_fewest_with_that_share(top_k, top_p, kept):
+    k, p = np.array([top_k], "int32"), np.array([top_p], "float32")
+    found = np.asarray(decoding.limited(NUCLEUS, k, p))[0]
+    np.testing.assert_array_equal(found[:kept], NUCLEUS[0, :kept])
+    assert (found[kept:] == decoding.LOWEST).all()
+
+
+@pytest.mark.parametrize(("temperature", "kept"), [(0.5, 1), (1.0, 2), (2.0, 3)])
+def test_the_nucleus_is_that_of_the_temperature(temperature, kept):
+    """0.78 of probabilities 0.6, 0.2, 0.12, 0.08, squared: 0.86, …; their roots: 0.42,
+    0.24, 0.19, 0.15."""
+    n = 3000
+    full = np.full(n, 1.0, "float32")
+    found = decoding.choose(
+        np.repeat(NUCLEUS, n, axis=0),
+        random.row_seeds(1, n),
+        7,
+        temperature * full,
+        np.zeros(n, "int32"),
+        0.78 * full,
+    )
+    found = np.bincount(np.asarray(found), minlength=4) / n
+    share = np.array([0.6, 0.2, 0.12, 0.08])[:kept] ** (1.0 / temperature)
+    assert (found[kept:] == 0).all()
+    np.testing.assert_allclose(found[:kept], share / share.sum(), atol=0.035)
+
+
+def test_each_token_has_noise_of_its_own():
+    """Token t is the best of logits / temperature + the Gumbel noise of stream t."""
+    row = np.array([-9.0, 0.0, 0.3, 0.1, 0.2, 0.0, 0.1], "float32")
+    decoder = Fixed(dict.fromkeys(range(VOCABULARY), row))
+    n, seeds = 40, random.row_seeds(11, 40)
+    found = sample([[2]] * n, decoder=decoder, seed=seeds, temperature=0.5)
+    for t in range(5):
+        noise = np.asarray(random.gumbel(seeds, (VOCABULARY,), t))
+        expected = (2.0 * row + noise)[:, 1:].argmax(axis=1) + 1
+        assert found[:, 1 + t].tolist() == expected.tolist()

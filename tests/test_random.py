@@ -34,6 +34,50 @@ def test_bits_never_change():
     assert u.astype(int).tolist() == GOLDEN
 
 
+# Of the seeds 0, 1 and -1.
+FOLDED = {  # data that is folded in -> keys, computed with Python's own integers
+    (): [33350994, 2767685996, 903996321],
+    (5,): [2153722161, 3112621671, 297095688],
+    (5, 2): [2239770503, 1520634500, 2995731817],
+    (2, 5): [2751700604, 2010837403, 33064966],
+}
+NORMAL = [  # stream 5
+    [-0.65583557, 0.31443462, 0.90186256],
+    [-1.6077814, -1.0235043, 0.5104989],
+    [0.26602358, 0.06520735, -0.0022946],
+]
+GUMBEL = [[0.2612997, 2.5723333], [1.288048505, 0.6759868], [-1.211659, -1.3253211]]
+INTEGERS = [[462, 926, 350], [758, 601, 451], [34, 23, 998]]
+HASHED = [397, 255, 78, 392]
+
+
+@pytest.mark.parametrize("data", FOLDED)
+def test_folds_never_change(data):
+    keys = random.fold(tf.constant([0, 1, -1]), *data).numpy()
+    assert keys.dtype == "uint32" and keys.tolist() == FOLDED[data]
+
+
+def test_draws_of_a_stream_never_change():
+    """Golden values of a stream that isn't 0; cosines come before sines."""
+    seed = tf.constant([0, 1, -1])
+    normal = random.normal(seed, (3,), stream=5)
+    np.testing.assert_allclose(normal, NORMAL, rtol=1e-5, atol=1e-6)
+    gumbel = random.gumbel(seed, (2,), stream=5)
+    np.testing.assert_allclose(gumbel, GUMBEL, rtol=1e-5)
+    assert random.integers(seed, 1000, (3,), stream=5).numpy().tolist() == INTEGERS
+    assert random.hashed(1000, 7, tf.range(4), 5).numpy().tolist() == HASHED
+
+
+def test_normals_are_those_of_box_and_muller():
+    """The polar angle and the radius, each from one uniform number."""
+    seed = tf.constant([3, 4])
+    u = random.uniform(seed, (2, 2), stream=9).numpy().astype("float64")
+    radius, angle = np.sqrt(-2.0 * np.log(1.0 - u[:, 0])), 2.0 * np.pi * u[:, 1]
+    expected = [radius * np.cos(angle), radius * np.sin(angle)]
+    found = random.normal(seed, (4,), stream=9)
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-5)
+
+
 def test_uniform_is_uniform():
     u = random.uniform(seeds(1000), (1000,)).numpy().ravel()
     assert u.min() >= 0 and u.max() < 1
@@ -92,9 +136,22 @@ def test_a_row_does_not_depend_on_its_batch():
 
 def test_noise_opens_a_stream_a_call():
     noise = random.Noise(seeds(2))
-    first, second = noise.normal((3,)).numpy(), noise.normal((3,)).numpy()
-    np.testing.assert_array_equal(first, random.normal(seeds(2), (3,), stream=0))
-    np.testing.assert_array_equal(second, random.normal(seeds(2), (3,), stream=1))
+    found = [
+        noise.normal((3,)),
+        noise.normal((3,)),
+        noise.uniform((3,)),
+        noise.gumbel((3,)),
+        noise.integers(9, (3,)),
+    ]
+    expected = [
+        random.normal(seeds(2), (3,), stream=0),
+        random.normal(seeds(2), (3,), stream=1),
+        random.uniform(seeds(2), (3,), stream=2),
+        random.gumbel(seeds(2), (3,), stream=3),
+        random.integers(seeds(2), 9, (3,), stream=4),
+    ]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def _draws(seed):

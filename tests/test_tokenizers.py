@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 from kerasgen import tokenizers
 from kerasgen.codec import Codec
@@ -109,14 +110,31 @@ def test_a_codec_cuts_or_reads_in_the_graph():
     ("spec", "message"),
     [
         ("character", "did you mean characters"),
-        ({"name": "sentencepiece", "size": 10}, "above 300, not 10"),
-        ({"name": "sentencepiece", "size": 100_000}, "no tokenizer of 100000 pieces"),
+        ({"name": "sentencepiece", "size": 10}, "above 260, not 10"),
+        (
+            {"name": "sentencepiece", "size": 261},
+            r"at least 2\d\d pieces, not 261: set",
+        ),
+        ({"name": "sentencepiece", "size": 100_000}, "at most .* not 100000: set"),
         ({"name": "bytes", "size": 3}, "unknown value of the bytes tokenizer"),
     ],
 )
 def test_what_does_not_fit_is_said(spec, message):
     with pytest.raises(InputError, match=message):
         tokenizers.trained(spec, CORPUS)
+
+
+def test_the_largest_possible_size_is_offered_and_fits():
+    with pytest.raises(InputError) as caught:
+        tokenizers.trained({"name": "sentencepiece", "size": 1500}, CORPUS)
+    (line,) = str(caught.value).splitlines()
+    spec = yaml.safe_load(line.split("model.tokenizer=")[1].strip("'"))
+    assert spec["name"] == "sentencepiece" and spec["size"] < 1500
+    assert tokenizers.trained(spec, CORPUS).size == spec["size"]
+    with pytest.raises(InputError, match="at most"):
+        tokenizers.trained(spec | {"size": spec["size"] + 1}, CORPUS)
+    with pytest.raises(InputError, match="there are no texts"):
+        tokenizers.trained(spec, [""])
 
 
 def test_training_is_repeatable():

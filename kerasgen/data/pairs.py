@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasgen.data import Split
 from kerasgen.data.text import read_text, texts
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, tell
 
 TABLES = ("languages", "territories", "scripts", "currencies", "variants")
 LANGUAGES = ("de", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "sv", "tr")
@@ -14,7 +14,10 @@ LANGUAGES = ("de", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "sv", "tr")
 
 def load_pairs(name: str, image_shape=None):
     """Two files, "SRC,DST", of which line n is one text; or one of lines of two texts
-    with a tab between them, "FILE.tsv"."""
+    with a tab between them, "FILE.tsv".
+
+    More columns, such as who wrote the texts, are not read, and pairs of which one text
+    is empty are left out; a line says how many."""
     files = name.split(",")
     if len(files) == 2:
         sides = [read_text(file).split("\n") for file in files]
@@ -33,7 +36,15 @@ def load_pairs(name: str, image_shape=None):
             raise InputError(f"line {short} of {name} is no two texts with a tab")
     else:
         raise InputError(f"pairs:{name} is neither two files, SRC,DST, nor a FILE.tsv")
-    return {"train": paired([row for row in rows if len(row) > 1 and all(row[:2])])}, []
+    rows = [(row, [bool(text.strip()) for text in row[:2]]) for row in rows]
+    kept = [row for row, full in rows if full and all(full)]
+    longer = sum(len(row) > 2 for row in kept)
+    halves = sum(any(full) for _, full in rows) - len(kept)
+    if longer:
+        tell(f"{name}: {longer} lines have more than two columns: two are read")
+    if halves:
+        tell(f"{name}: {halves} pairs with an empty side are left out")
+    return {"train": paired(kept)}, []
 
 
 def load_cldr_en_de():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasgen.data import Split, find_file
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, not_utf8
 from kerasgen.tokenizers import END, Tokenizer, padded
 
 
@@ -85,14 +85,17 @@ class Rows(Split):
 
 def load_text(name: str, image_shape=None):
     """A file that is one text."""
-    return {"train": _split([read_text(name)])}, []
+    text = read_text(name)
+    if not text.strip():
+        raise InputError(f"{name} has no text")
+    return {"train": _split([text])}, []
 
 
 def load_lines(name: str, image_shape=None):
     """A file with an example a line."""
-    lines = [line for line in read_text(name).split("\n") if line]
+    lines = [line for line in read_text(name).split("\n") if line.strip()]
     if not lines:
-        raise InputError(f"{name} has no lines")
+        raise InputError(f"{name} has no lines of text")
     return {"train": _split(lines)}, []
 
 
@@ -165,13 +168,15 @@ def _split(values: Sequence[str], labels=None) -> Split:
 
 
 def read_text(name: str) -> str:
-    """A file, also one packed by gzip."""
+    """A file in UTF-8, also one packed by gzip; a mark of byte order is no text."""
     path = find_file(name)
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, error) from error
+    except OSError as error:
         raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
 
 

@@ -61,7 +61,7 @@ def write_artifact(
         path: the folder; one that holds an artifact is replaced, another is refused.
         formats: which of "savedmodel", "onnx", "litert".
         recipe: what the model was trained by.
-        figures: what `kerasgen.metrics.evaluate` gave.
+        figures: what `kerasgen.metrics.evaluate` gave of this very model.
         examples: test images for the card's pictures, in [0, 1].
         labels: the names of the classes.
     Raises:
@@ -71,6 +71,11 @@ def write_artifact(
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
     require(bool(formats), "formats", "one of " + ", ".join(FORMATS), formats)
+    if figures:
+        from kerasgen.metrics.identity import Identity  # imports this package
+
+        for line in Identity.of(model).own(figures)[1]:
+            raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
         raise InputError(f"{path} holds something else than an artifact: remove it")
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:

@@ -1,23 +1,30 @@
 """Metrics: how good a model is, in the figures that papers use.
 
-An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`, with
-`SIGNATURE`, the name of the signature that it judges, and `figures(model, serve, split,
-training, recipe, progress)`. Every model that serves the signature is evaluated by it.
+An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`.
+Every model that serves what it judges is evaluated by it. It has
+
+- `SIGNATURE`, the name of the signature that it judges;
+- `figures(model, serve, split, training, recipe, progress)`: name -> value, unit,
+  number of examples, protocol;
+- `FIGURES`, the names of those, as patterns;
+- `VALUES`, the keys of `recipe.evaluate` that they depend on, and `IGNORED`, the
+  arguments of models that they do not depend on (`kerasgen.metrics.identity`).
 """
 
 import importlib
 from collections.abc import Sequence
 
 from kerasgen.data import Data
-from kerasgen.errors import unknown
+from kerasgen.errors import InputError, unknown
 from kerasgen.export.manifest import versions
+from kerasgen.metrics import identity
 from kerasgen.models.base import Model
 from kerasgen.recipe import EVALUATIONS, Recipe
 
 # The axes that samples are judged on.
 AXES = {
     "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
-    "diversity": ("recall", "coverage", "nearest_neighbour", "classes"),
+    "diversity": ("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
     "controllability": ("label_agreement",),
 }
 
@@ -31,17 +38,6 @@ def by_axis(figures: dict) -> dict[str, dict]:
     return {axis: group for axis, group in grouped.items() if group}
 
 
-def figure(value: float, unit: str, split: str, samples: int, protocol: str) -> dict:
-    """One figure as it stands in metrics.json."""
-    return {
-        "value": float(value),
-        "unit": unit,
-        "split": split,
-        "samples": samples,
-        "protocol": protocol,
-    }
-
-
 def evaluate(
     model: Model,
     data: Data,
@@ -51,6 +47,7 @@ def evaluate(
     limit: int | None = None,
     progress=None,
     only: Sequence[str] = EVALUATIONS,
+    runtime: str = "keras",
 ) -> dict:
     """All figures of a model.
 
@@ -65,21 +62,37 @@ def evaluate(
         limit: use the first `limit` examples only, and as many samples.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
         only: names of evaluations.
+        runtime: what `serve` computes with, for the identity of figures.
     Returns:
         The content of metrics.json.
+    Raises:
+        InputError: for an unknown split, or where nothing can be measured.
     """
     split_name = split_name or data.judged_by
     if split_name not in data.splits:
         raise unknown("split", split_name, data.splits)
     split = data[split_name].take(slice(limit))
     serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
-    found = {}
+    judged, found = identity.Identity.of(model), {}
     for name in only:
         evaluation = importlib.import_module(f"kerasgen.metrics.{name}")
-        if evaluation.SIGNATURE in model.signatures():
-            results = evaluation.figures(
-                model, serve, split, data["train"], recipe, progress
-            )
-            for name, (value, unit, samples, protocol) in results.items():
-                found[name] = figure(value, unit, split_name, samples, protocol)
+        if evaluation.SIGNATURE not in model.signatures():
+            continue
+        results = evaluation.figures(
+            model, serve, split, data["train"], recipe, progress
+        )
+        own = judged.of_figure(evaluation, recipe, runtime)
+        more = identity.said(own, model, recipe, split_name)
+        for name, (value, unit, samples, protocol) in results.items():
+            found[name] = {
+                "value": float(value),
+                "unit": unit,
+                "split": split_name,
+                "samples": samples,
+                "protocol": protocol + more,
+                "identity": own,
+            }
+    if not found:
+        kind, names = type(model).__name__, ", ".join(only)
+        raise InputError(f"there is nothing that {names} can measure of this {kind}")
     return {"figures": found, "seed": recipe.evaluate.seed, "versions": versions()}

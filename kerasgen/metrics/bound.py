@@ -9,6 +9,18 @@ from kerasgen.data.stream import arrays
 from kerasgen.random import Noise, row_seeds
 
 SIGNATURE = "predict_noise"
+FIGURES = ("bits_per_dim",)
+VALUES = ("seed", "batch_size", "bound_draws")
+# Those of samplers and restorers.
+IGNORED = (
+    "sampler",
+    "sampling_steps",
+    "guidance",
+    "restoration_steps",
+    "resampling",
+    "scale",
+    "blur",
+)
 
 
 def terms(alpha_bar, estimate, x_0, seeds, draws: int, levels: int = 256) -> dict:

@@ -9,6 +9,8 @@ from kerasgen.data.stream import arrays
 from kerasgen.errors import InputError
 
 SIGNATURE = "classify"
+FIGURES = ("accuracy", "f1", "ece")
+VALUES = IGNORED = ()
 BINS = 15
 
 

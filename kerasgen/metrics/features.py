@@ -58,6 +58,26 @@ def batches(images: np.ndarray, size: int = 500) -> Iterator[np.ndarray]:
         yield scaled(images[i : i + size])
 
 
+def identified(name: str) -> str:
+    """The name of `evaluate.features`, and the hash of the classifier's file."""
+    if name == "inception":
+        return name
+    return f"{name} {_digest(_place(name))}"
+
+
+def _place(name: str) -> zoo.Place:
+    bundled = {path.stem: path for path in WEIGHTS.glob("*.keras")}
+    try:
+        return zoo.find(bundled.get(name, name))
+    except InputError as error:
+        names = [*bundled, "inception", "a path"]
+        raise unknown("evaluate.features", name, names) from error
+
+
+def _digest(place: zoo.Place) -> str:
+    return hashlib.sha256(place.keras.read_bytes()).hexdigest()[:12]
+
+
 def extractor(name: str, image_shape) -> Extractor:
     """The extractor that `evaluate.features` names.
 
@@ -69,12 +89,7 @@ def extractor(name: str, image_shape) -> Extractor:
     """
     if name == "inception":
         return inception(image_shape)
-    bundled = {path.stem: path for path in WEIGHTS.glob("*.keras")}
-    try:
-        place = zoo.find(bundled.get(name, name))
-    except InputError as error:
-        names = [*bundled, "inception", "a path"]
-        raise unknown("evaluate.features", name, names) from error
+    place = _place(name)
     model = zoo.load_keras(place.keras)
     if "classify" not in model.signatures():
         raise InputError(
@@ -86,9 +101,9 @@ def extractor(name: str, image_shape) -> Extractor:
             f"evaluate.features: {name} takes images of shape {model.image_shape}, not "
             f"{tuple(image_shape)}: train one for those, as features_mnist does"
         )
-    digest = hashlib.sha256(place.keras.read_bytes()).hexdigest()[:12]
     serve = model.signatures()["classify"]
-    return Extractor("fcd", f"classifier {name} {digest}", model.classes, serve)
+    about = f"classifier {name} {_digest(place)}"
+    return Extractor("fcd", about, model.classes, serve)
 
 
 def inception(image_shape, weights: str | None = "imagenet") -> Extractor:

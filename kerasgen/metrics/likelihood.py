@@ -8,6 +8,9 @@ from kerasgen.data.stream import arrays, once
 from kerasgen.random import row_seeds
 
 SIGNATURE = "score"
+FIGURES = ("elbo", "nll", "nll_k500", "bits_per_dim")
+VALUES = ("seed", "batch_size", "nll_samples", "nll_every")
+IGNORED = ()
 
 
 def log_likelihood(serve, batches, calls: int, seed: int = 0) -> np.ndarray:
@@ -69,10 +72,11 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
 
 def elbo(model, split, recipe, fixed: str):
     """The lower bound, by one sample of the posterior an example."""
-    model.compile(seed=recipe.evaluate.seed)
+    copy = model.baked()  # the caller's keeps its optimizer
+    copy.compile(seed=recipe.evaluate.seed)
     batches = once(
         split, recipe.evaluate.batch_size, recipe.evaluate.seed, recipe.input.binarize
     )
-    terms = model.evaluate(batches, verbose=0, return_dict=True)
+    terms = copy.evaluate(batches, verbose=0, return_dict=True)
     value = -(terms["nll"] + terms["kl"])
     return value, "nats", len(split), f"one posterior sample an example{fixed}"

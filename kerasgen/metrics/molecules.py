@@ -5,6 +5,9 @@ import numpy as np
 from kerasgen.models.base import generate_inputs, in_parts
 
 SIGNATURE = "generate"
+FIGURES = ("validity", "uniqueness", "novelty")
+VALUES = ("seed", "samples")
+IGNORED = ()
 
 
 def parsed(text: str):

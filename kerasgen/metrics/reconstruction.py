@@ -5,6 +5,9 @@ import numpy as np
 from kerasgen.data.stream import arrays
 
 SIGNATURE = "reconstruct"
+FIGURES = ("reconstruction_error",)
+VALUES = ("seed", "batch_size")
+IGNORED = ()
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:

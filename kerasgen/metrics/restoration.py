@@ -11,6 +11,9 @@ from kerasgen.models.restoration import DAMAGES
 from kerasgen.random import row_seeds
 
 SIGNATURE = "inpaint"
+FIGURES = tuple(f"{name}_agreement" for name in DAMAGES)
+VALUES = ("seed", "features", "restorations")
+IGNORED = ("sampler", "sampling_steps", "guidance", "levels")
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:

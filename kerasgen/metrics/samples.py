@@ -15,36 +15,44 @@ from kerasgen.metrics.distances import FeatureStatistics
 from kerasgen.models.base import generate_inputs, in_parts
 
 SIGNATURE = "generate"
+FIGURES = (
+    *("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
+    *("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
+    "label_agreement",
+)
+VALUES = ("seed", "samples", "features")
+IGNORED = ("restoration_steps", "resampling", "scale", "blur", "levels")
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:
-    """The figures of a recipe that names `evaluate.features`; none of others."""
+    """Of models that draw images: what pixels tell, and, where a recipe names
+    `evaluate.features`, what those do."""
     values = recipe.evaluate
-    if values.features is None:
+    if not draws_images(model):
         return {}
-    extract = features.extractor(values.features, split.x.shape[1:])
-    classes = label_count(model)
-    if classes and extract.classes not in (0, classes):
+    named, classes = values.features, label_count(model)
+    extract = features.extractor(named, split.x.shape[1:]) if named else None
+    if extract and classes and extract.classes not in (0, classes):
         raise InputError(
-            f"evaluate.features: {values.features} tells {extract.classes} classes "
-            f"apart, not the {classes} of the model"
+            f"evaluate.features: {named} tells {extract.classes} classes apart, not "
+            f"the {classes} of the model"
         )
     n = min(values.samples, len(split), len(training))
+    if n < 2:
+        raise InputError(
+            "samples are compared with at least 2 images to test by and 2 to train on: "
+            f"here are {len(split)} and {len(training)}"
+        )
     images, asked = draw(model, serve, n, values.seed, progress)
     rng = np.random.default_rng(values.seed)
     real = split.take(rng.permutation(len(split))[:n])
     known = training.take(rng.permutation(len(training))[:n])
+    found = _of_pixels(real, images, asked, training)
+    if extract is None:
+        return {name: (v, unit, n, note) for name, (v, unit, note) in found.items()}
     fake, fake_classes = extract(features.batches(images))
     test, test_classes = extract(features.batches(real.x))
-    found = _compared(test, fake, extract(features.batches(known.x))[0])
-    found["nearest_neighbour"] = (
-        distances.copies(
-            features.batches(training.x, 5000), features.scaled(real.x), images
-        ),
-        "fraction",
-        "stand out by one training image, in pixels, more than 99% of test images do; "
-        "fresh images give 0.01",
-    )
+    found |= _compared(test, fake, extract(features.batches(known.x))[0])
     if extract.classes:
         shares = np.bincount(fake_classes, minlength=extract.classes) / n
         note = f"classes that occur; the rarest is {shares.min():.1%} of samples"
@@ -64,6 +72,12 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     }
 
 
+def draws_images(model) -> bool:
+    """Whether samples are images."""
+    signature = model.signatures().get(SIGNATURE)
+    return signature is not None and "images" in signature.outputs
+
+
 def label_count(model) -> int:
     """The number of classes that samples can be asked for; 0 for none."""
     inputs = model.signatures()[SIGNATURE].inputs
@@ -78,6 +92,27 @@ def draw(model, serve, n: int, seed: int, progress=lambda steps, *_: steps):
     rows = generate_inputs(inputs, n, seed, {"label": asked})
     parts = progress(in_parts(serve, SIGNATURE, rows), "samples", math.ceil(n / 500))
     return np.concatenate([part["images"] for part in parts]), asked
+
+
+def _of_pixels(real, images, asked, training) -> dict:
+    """Name -> value, unit, note: what needs no features."""
+    pixels = features.scaled(real.x)
+    # Of one class, where each has two samples.
+    labels = () if asked is None or len(asked) < 2 * len({*asked}) else (real.y, asked)
+    which = "of the same class, " if labels else ""
+    return {
+        "nearest_neighbour": (
+            distances.copies(features.batches(training.x, 5000), pixels, images),
+            "fraction",
+            "stand out by one training image, in pixels, more than 99% of test images "
+            "do; fresh images give 0.01",
+        ),
+        "diversity": (
+            distances.diversity(pixels, images, *labels),
+            "",
+            f"distance of two samples, {which}in pixels, ÷ that of two test images",
+        ),
+    }
 
 
 def _compared(real, fake, known) -> dict:
@@ -99,12 +134,14 @@ def _measured(real, fake) -> dict:
     """Name -> value, unit, note, of features `(n, features)` of both."""
     statistics = [FeatureStatistics.of([x]) for x in (real, fake)]
     kid, deviation = distances.kernel_distance(real, fake)
-    density, coverage = distances.density_and_coverage(real, fake)
+    few = len(real) - 1  # other images
+    near, far = min(3, few), min(5, few)
+    density, coverage = distances.density_and_coverage(real, fake, far)
     return {
         "frechet": (distances.frechet(*statistics), "", "of features as normals"),
         "kid": (kid, "", f"mean of 100 subsets, s.d. {deviation:.2g}"),
-        "precision": (distances.precision(real, fake), "fraction", "k=3"),
-        "density": (density, "", "k=5"),
-        "recall": (distances.recall(real, fake), "fraction", "k=3"),
-        "coverage": (coverage, "fraction", "k=5"),
+        "precision": (distances.precision(real, fake, near), "fraction", f"k={near}"),
+        "density": (density, "", f"k={far}"),
+        "recall": (distances.recall(real, fake, near), "fraction", f"k={near}"),
+        "coverage": (coverage, "fraction", f"k={far}"),
     }

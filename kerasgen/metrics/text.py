@@ -9,6 +9,9 @@ from kerasgen.data.text import Windows
 from kerasgen.errors import InputError
 
 SIGNATURE = "logits"
+FIGURES = ("nats_per_*", "perplexity*")
+VALUES = ("frames",)
+IGNORED = ("temperature", "max_new_tokens", "repetition_penalty")
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:

@@ -1,6 +1,9 @@
 """How near translations are to those of people."""
 
 SIGNATURE = "translate_ids"
+FIGURES = ("sacrebleu", "chrf", "bleu_tokenized")
+VALUES = ("language",)
+IGNORED = ()
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:

@@ -19,7 +19,7 @@ from kerasgen import random
 from kerasgen.errors import InputError, require, unknown
 from kerasgen.models.trainers import Trainer
 from kerasgen.recipe import family_name
-from kerasgen.signature import Input, Signature
+from kerasgen.signature import Input, Signature, require_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,9 +244,12 @@ class Model(Trainer, keras.Model):
         outputs: Sequence[str],
         **options,
     ) -> Signature:
-        """A `Signature` that computes with the averaged weights, if there are any."""
+        """A `Signature` that enforces the ranges of its inputs, and computes with the
+        averaged weights, if there are any."""
 
         def averaged(**values):
+            for name, entry in inputs.items():
+                values[name] = entry.enforced(values[name])
             with self.averaged():
                 return function(**values)
 
@@ -268,6 +271,11 @@ class Model(Trainer, keras.Model):
     def pictures(self, examples: np.ndarray | None = None) -> dict:
         """Title -> what `preview` gives, for the card; `examples` are test inputs."""
         return {"samples": self.preview(examples, 64)}
+
+    def typical(self, examples=None) -> dict[str, Sequence]:
+        """Input -> values of two rows, for requests on the card, where others than
+        those of `Input.typical` make sense; `examples` are test inputs."""
+        return {}
 
     def constants(self) -> dict[str, np.ndarray]:
         """What a client's own loop over the signatures needs to know, in manifest.json;
@@ -344,10 +352,9 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
         value = conditions.get(name)
         if value is None and "default" not in entry:
             raise InputError(f"this model needs a {name}")
-        value = np.asarray(entry["default"] if value is None else value, entry["dtype"])
-        low, high = entry["range"]
-        within = entry.get("within", f"at least {low} and below {high}")
-        require(np.all((low <= value) & (value < high)), name, within, value.tolist())
+        value = np.asarray(entry["default"] if value is None else value)
+        require_range(name, value, entry)
+        value = value.astype(entry["dtype"])
         rows[name] = np.broadcast_to(value, (n, *value.shape[1:]))
     return rows
 

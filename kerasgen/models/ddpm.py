@@ -209,7 +209,8 @@ class DDPM(GenerativeModel):
         label, guidance = {}, {}
         if self.classes:
             label = {"label": s.label(self.classes)}
-            guidance = {"guidance": s.Input(high=10.0, default=self.guidance)}
+            within = {"low": 0.0, "high": 10.0}
+            guidance = {"guidance": s.Input(**within, default=self.guidance)}
 
         def generate(seed, **conditions):
             def draw(stream):
@@ -223,7 +224,7 @@ class DDPM(GenerativeModel):
             return {"noise": self.prediction.noise(output, noisy_images, *levels)}
 
         at = {
-            "noisy_images": s.Input(self.image_shape, low=-2.0, high=2.0),
+            "noisy_images": s.Input(self.image_shape),
             "timestep": s.Input((), "int32", low=0, high=self.timesteps),
         }
         return {
@@ -232,6 +233,7 @@ class DDPM(GenerativeModel):
                 {"seed": s.seed()} | label | guidance,
                 ["images"],
                 tolerance=2e-3,
+                loops=True,
             ),
             "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
         } | restoration.signatures(self)

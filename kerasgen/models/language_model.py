@@ -10,6 +10,7 @@ from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
 from kerasgen.errors import require, require_positive
+from kerasgen.ids import tidy
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
 
@@ -27,7 +28,9 @@ class LanguageModel(GenerativeModel):
             `kerasgen.networks.build` takes ("transformer").
         opening: what an empty prompt stands for, one token; None: the beginning.
         max_new_tokens, temperature: the defaults of `generate`; a temperature in
-            [0, 100).
+            [0, 100].
+        max_new_tokens_limit: the most tokens that a row may ask for, in exported files
+            too; None: four contexts, or the default where that is more.
         repetition_penalty: see `kerasgen.decoding.sample`.
         **kwargs: see `kerasgen.models.base.Model`.
     Raises:
@@ -45,12 +48,20 @@ class LanguageModel(GenerativeModel):
         max_new_tokens: int = 200,
         temperature: float = 1.0,
         repetition_penalty: float = 1.0,
+        max_new_tokens_limit: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         require_positive(context=context, max_new_tokens=max_new_tokens)
-        fits = 0 <= temperature < 100
-        require(fits, "temperature", "at least 0 and below 100", temperature)
+        fits = 0 <= temperature <= 100
+        require(fits, "temperature", "at least 0 and at most 100", temperature)
+        if max_new_tokens_limit is None:
+            max_new_tokens_limit = max(4 * context, max_new_tokens)
+        require_positive(max_new_tokens_limit=max_new_tokens_limit)
+        within = f"at least max_new_tokens, {max_new_tokens}"
+        enough = max_new_tokens_limit >= max_new_tokens
+        require(enough, "max_new_tokens_limit", within, max_new_tokens_limit)
+        self.max_new_tokens_limit = max_new_tokens_limit
         above = repetition_penalty > 0
         require(above, "repetition_penalty", "above 0", repetition_penalty)
         self.tokenizer = tokenizers.restored(tokenizer)
@@ -173,7 +184,9 @@ class LanguageModel(GenerativeModel):
         return ops.logical_and(seen, position > lengths + t - self.context)
 
     def continued(self, token_ids, seed, **options):
-        """Prompts `(batch, T)`, right-padded with 0 -> them and what follows."""
+        """Prompts `(batch, T)`, padded with 0, of which the last `context` tokens count
+        -> them and what follows."""
+        token_ids = tidy(token_ids, self.context, self.has_ends, keep_last=True)
         empty = ops.logical_and(
             ops.arange(ops.shape(token_ids)[1])[None] == 0, token_ids == 0
         )
@@ -219,7 +232,7 @@ class LanguageModel(GenerativeModel):
         signature = self.signatures()[name]
         rows = signature.check(values)
         n, length = rows["token_ids"].shape
-        steps = int(rows["max_new_tokens"].max())
+        steps = int(rows["max_new_tokens"].max(initial=0))
         room = max(32, _power_of_2(steps))
         if room not in self._by_room:
 
@@ -232,38 +245,42 @@ class LanguageModel(GenerativeModel):
         columns = [[0, max(16, _power_of_2(length)) - length]]
         padded["token_ids"] = np.pad(rows["token_ids"], more + columns)
         ids = ops.convert_to_numpy(self._by_room[room](**padded)["output_ids"])
-        return {"output_ids": ids[:n, : length + steps]}
+        return {"output_ids": ids[:n, : min(max(length, 1), self.context) + steps]}
 
     def preview(self, examples, n):
         return self.generate(min(n, 8))
 
+    def typical(self, examples=None):
+        """Prompts: how texts of its own begin."""
+        short = min(8, self.max_new_tokens_limit)
+        texts = self.generate(2, max_new_tokens=short)
+        return {"prompt": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
         return [
             f"Temperature {self.temperature:g}, and at most {self.max_new_tokens} new "
-            "tokens, where none are given"
+            f"tokens, where none are given; at most {self.max_new_tokens_limit} ever",
+            f"Of a longer prompt it reads the last {self.context} tokens",
         ]
 
     def signatures(self):
         size = self.tokenizer.size
-        ids = s.Input((None,), "int32", low=0, high=size)
+        most = self.max_new_tokens_limit
+        ids = s.token_ids(size, self.context)
         options = {
             "seed": s.seed(),
-            "temperature": s.Input(high=100.0, default=self.temperature),
-            "top_k": s.Input((), "int32", low=0, high=2**31 - 1, default=0),
+            "temperature": s.Input(low=0.0, high=100.0, default=self.temperature),
+            "top_k": s.Input((), "int32", low=0, default=0),
             "top_p": s.Input(
-                low=1e-6, high=1.000001, default=1.0, within="above 0 and at most 1"
+                low=1e-6, high=1.0, default=1.0, within="above 0 and at most 1"
             ),
             "max_new_tokens": s.Input(
-                (), "int32", low=0, high=2**20, default=self.max_new_tokens
+                (), "int32", low=0, high=most + 1, default=self.max_new_tokens
             ),
         }
 
         def complete(prompt, **options):
-            token_ids = self.tokenizer.ragged(prompt).to_tensor(0)
-            start = ops.full((ops.shape(token_ids)[0], 1), tokenizers.END, "int32")
-            # With no column at all there would be no first token to put in.
-            both = [start, token_ids] if self.has_ends else [token_ids, 0 * start]
-            token_ids = ops.concatenate(both, axis=1)
+            token_ids = self.codec.tensor(prompt, keep_last=True)
             return {
                 "text": self.tokenizer.strings(self.continued(token_ids, **options))
             }
@@ -288,23 +305,24 @@ class LanguageModel(GenerativeModel):
             return {"logits": logits[:, None]} | _named("present", caches)
 
         heads, width = self.network.heads, self.network.width
-        cache = s.Input((heads, None, width // heads), low=-1.0)
+        cache = s.Input((heads, None, width // heads))
         past = _named("past_key_values", [(cache, cache)] * self.network.depth)
         present = list(_named("present", [("", "")] * self.network.depth))
-        one = s.Input((1,), "int32", low=0, high=size)
         own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
         return {
             "generate": self.signature(
                 lambda **inputs: {"output_ids": self.continued(**inputs)},
-                {"token_ids": ids} | options,
+                {"token_ids": s.token_ids(size)} | options,
                 ["output_ids"],
                 examples=self._prompts,
+                loops=True,
             ),
             "complete": self.signature(
                 complete,
                 {"prompt": s.Input((), "string")} | options,
                 ["text"],
                 examples=self._texts,
+                loops=True,
                 only="savedmodel",
                 why="strings",
             ),
@@ -324,9 +342,9 @@ class LanguageModel(GenerativeModel):
             "decode_step": self.signature(
                 decode_step,
                 {
-                    "input_ids": one,
-                    "attention_mask": s.Input((None,), "int32", high=2),
-                    "position_ids": one,
+                    "input_ids": s.Input((1,), "int32", 0, size, outside=0),
+                    "attention_mask": s.Input((None,), "int32", 0, 2),
+                    "position_ids": s.Input((1,), "int32", 0),
                 }
                 | past,
                 ["logits", *present],

@@ -21,9 +21,11 @@ def signatures(model) -> dict:
     height, width, channels = model.image_shape
     images, seed = {"images": s.images(model.image_shape)}, {"seed": s.seed()}
     small = s.images((height // model.scale, width // model.scale, channels))
+    share = {"low": 0.0, "high": 1.0}
+    noisy = {"images": s.Input(model.image_shape)}  # noise leaves [0, 1]
     inputs = {
-        inpaint: images | {"mask": s.Input((height, width, 1))} | seed,
-        denoise: images | {"noise_level": s.Input()} | seed,
+        inpaint: images | {"mask": s.Input((height, width, 1), **share)} | seed,
+        denoise: noisy | {"noise_level": s.Input(**share)} | seed,
         super_resolve: {"small_images": small} | seed,
         deblur: images | seed,
     }
@@ -31,9 +33,10 @@ def signatures(model) -> dict:
     def restored(restore, **values):
         return {"restored": restore(model, **values)}
 
+    options = {"outputs": ["restored"], "tolerance": 2e-3, "loops": True}
     return {
         restore.__name__: model.signature(
-            functools.partial(restored, restore), entries, ["restored"], tolerance=2e-3
+            functools.partial(restored, restore), entries, **options
         )
         for restore, entries in inputs.items()
     }
@@ -93,7 +96,9 @@ def denoise(model, images, noise_level, seed):
         return ops.where(i < begun, before, x)  # each row waits for its level
 
     plan = _plan(model)
-    x = samplers.run(plan, model.clean, draw, x, ops.min(first), revise)
+    # Of no rows too: all have the last level at most.
+    earliest = ops.min(ops.append(first, len(ratios) - 1))
+    x = samplers.run(plan, model.clean, draw, x, earliest, revise)
     return model.outward(x)
 
 

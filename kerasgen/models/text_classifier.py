@@ -9,6 +9,7 @@ from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
+from kerasgen.ids import tidy
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.trainers.base import is_text
 from kerasgen.networks.attention import hiding
@@ -198,8 +199,15 @@ class TextClassifier(Model):
     def pictures(self, examples=None):
         return {} if examples is None else super().pictures(examples)
 
+    def typical(self, examples=None):
+        texts = self.codec.samples(examples)
+        return {"text": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
-        return [f"Classes: {', '.join(self.labels)}"]
+        return [
+            f"Classes: {', '.join(self.labels)}",
+            f"Of a longer text it reads the first {self.context} tokens",
+        ]
 
     def signatures(self):
         def classify(text):
@@ -207,7 +215,9 @@ class TextClassifier(Model):
             tokens = ops.take(ops.convert_to_tensor(self.tokenizer.pieces), ids, axis=0)
             return self.classified(ids) | {"tokens": tokens}
 
-        ids = s.Input((None,), "int32", low=0, high=self.tokenizer.size)
+        def classify_ids(token_ids):
+            return self.classified(tidy(token_ids, self.context, starts=False))
+
         outputs = ["probabilities", "attention"]
         return {
             "classify": self.signature(
@@ -219,8 +229,8 @@ class TextClassifier(Model):
                 why="strings",
             ),
             "classify_ids": self.signature(
-                lambda token_ids: self.classified(token_ids),
-                {"token_ids": ids},
+                classify_ids,
+                {"token_ids": s.token_ids(self.tokenizer.size)},
                 outputs,
                 examples=self._ids,
                 int8=True,

@@ -9,6 +9,7 @@ from kerasgen.backend import is_jax
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_at_least, require_positive
+from kerasgen.ids import tidy
 from kerasgen.models.base import Model, Phase
 from kerasgen.networks.attention import hiding
 from kerasgen.tokenizers import END, marked, padded
@@ -156,6 +157,9 @@ class Translator(Model):
             room=room,
         )
 
+    def _tidy(self, token_ids):
+        return tidy(token_ids, self.context, starts=True)
+
     def _limits(self, token_ids):
         lengths = ops.sum(ops.cast(token_ids != 0, "int32"), axis=1)
         return ops.minimum(2 * lengths + 10, self.context)
@@ -164,7 +168,8 @@ class Translator(Model):
         """See `kerasgen.models.base.Model`; rows are as long as in TensorFlow."""
         outputs = super().serve(name, **inputs)
         if is_jax() and name == "translate_ids":
-            longest = int(ops.max(self._limits(inputs["token_ids"])))
+            token_ids = self._tidy(ops.convert_to_tensor(inputs["token_ids"], "int32"))
+            longest = int(decoding.largest(self._limits(token_ids)))
             outputs = {key: ids[:, :longest] for key, ids in outputs.items()}
         return outputs
 
@@ -211,12 +216,19 @@ class Translator(Model):
     def pictures(self, examples=None):
         return {} if examples is None else super().pictures(examples)
 
+    def typical(self, examples=None):
+        texts = self.codec.samples(examples)
+        return {"text": texts, "token_ids": self.codec.typical(texts)}
+
     def facts(self):
-        return [f"Beam search: {self.beam}, length penalty {self.length_penalty:g}"]
+        return [
+            f"Beam search: {self.beam}, length penalty {self.length_penalty:g}",
+            f"Of a longer text it reads the first {self.context} tokens",
+        ]
 
     def signatures(self):
         size = self.tokenizer.size
-        ids = s.Input((None,), "int32", low=0, high=size)
+        ids = s.token_ids(size, self.context)
 
         def translate(text):
             output = self.translated(self.codec.tensor(text))
@@ -242,7 +254,7 @@ class Translator(Model):
             return {"logits": logits} | _named("present", "decoder", caches)
 
         heads, width = self.network.heads, self.network.width
-        cache = s.Input((heads, None, width // heads), low=-1.0)
+        cache = s.Input((heads, None, width // heads))
         every = [(cache, cache)] * self.network.depth
         own_loop = {"only": "onnx", "why": "made for a loop outside of the file"}
         return {
@@ -251,14 +263,18 @@ class Translator(Model):
                 {"text": s.Input((), "string")},
                 ["translation"],
                 examples=self._texts,
+                loops=True,
                 only="savedmodel",
                 why="strings",
             ),
             "translate_ids": self.signature(
-                lambda token_ids: {"output_ids": self.translated(token_ids)},
-                {"token_ids": ids},
+                lambda token_ids: {
+                    "output_ids": self.translated(self._tidy(token_ids))
+                },
+                {"token_ids": s.token_ids(size)},
                 ["output_ids"],
                 examples=self._sources,
+                loops=True,
                 int8=True,
             ),
             "encode_source": self.signature(
@@ -272,13 +288,14 @@ class Translator(Model):
             "decode_step": self.signature(
                 decode_step,
                 {
-                    "input_ids": s.Input((1,), "int32", low=1, high=size),
-                    "encoder_attention_mask": s.Input((None,), "int32", low=1, high=2),
+                    "input_ids": s.Input((1,), "int32", 0, size, outside=0),
+                    "encoder_attention_mask": s.Input((None,), "int32", 0, 2),
                 }
                 | _named("past_key_values", "decoder", every)
                 | _named("past_key_values", "encoder", every),
                 ["logits", *_named("present", "decoder", every)],
                 tolerance=1e-3,
+                examples=self._steps,
                 **own_loop,
             ),
         }
@@ -291,6 +308,11 @@ class Translator(Model):
         lengths[0] = length
         ids[:, 0] = END
         return {"token_ids": ids * (np.arange(length) < lengths[:, None])}
+
+    def _steps(self, batch, rng, length):
+        mask = rng.integers(0, 2, (batch, length), dtype="int32")
+        mask[:, 0] = 1  # no text is empty: it begins with a mark
+        return {"encoder_attention_mask": mask}
 
     def _texts(self, batch, rng, length):
         texts = self.codec.texts(self._sources(batch, rng, length)["token_ids"])
@@ -312,7 +334,7 @@ def _named(kind: str, side: str, caches) -> dict:
 
 def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str]:
     """Translations of texts by a `translate_ids` signature, those of about one length
-    together.
+    together; of a blank text there is nothing to translate.
 
     Args:
         serve: computes signatures, `(name, **arrays) -> dict`.
@@ -324,7 +346,8 @@ def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str
     ids = codec.ids(texts)
     lengths = (ids != 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")
-    starts = range(0, len(texts), size)
+    order = [row for row in order if texts[row].strip()]
+    starts = range(0, len(order), size)
     found = [""] * len(texts)
     for start in progress(starts, "translating", len(starts)) if progress else starts:
         rows = order[start : start + size]

@@ -34,8 +34,9 @@ class VAE(GenerativeModel):
         beta: weight of the KL term (Higgins et al., 2017).
         kl_warmup_steps: steps over which that weight grows from 0 in training
             (Sønderby et al., 2016).
-        free_bits: nats a latent coordinate that KL costs nothing below (Kingma et
-            al., 2016, eq. 15, for each example); needs the normal prior.
+        free_bits: nats a latent coordinate that KL costs nothing below in training
+            (Kingma et al., 2016, eq. 15, for each example); needs the normal prior.
+            What is reported as "kl" is all of it.
         importance_samples: k of the importance-weighted bound that is maximised
             (Burda et al., 2016); 1 is the VAE.
         **kwargs: see `kerasgen.models.base.Model`.
@@ -112,9 +113,13 @@ class VAE(GenerativeModel):
         if self.flow or k > 1:
             kl = self.log_posterior(z, mean, log_variance) - self.log_prior(z)
         else:
-            by_coordinate = ops.maximum(normal_kl(mean, log_variance), self.free_bits)
+            by_coordinate = normal_kl(mean, log_variance)
             kl = ops.sum(by_coordinate, axis=1, keepdims=True)  # (B, 1)
-        loss = nll + self.kl_weight(training) * kl
+        cost = kl
+        if training and self.free_bits:
+            cost = ops.maximum(by_coordinate, self.free_bits)
+            cost = ops.sum(cost, axis=1, keepdims=True)
+        loss = nll + self.kl_weight(training) * cost
         if k > 1:  # Burda et al., eq. 8: log of the mean weight
             loss = -log_mean_exp(-loss)[:, None]
         terms = {"loss": loss, "nll": nll, "kl": kl}

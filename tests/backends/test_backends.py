@@ -1,4 +1,4 @@
-"""JAX and TensorFlow train the same models (needs `pip install 'kerasgen[jax]'`)."""
+"""JAX and TensorFlow train the same models (needs `pip install '.[jax]'`)."""
 
 import os
 import subprocess

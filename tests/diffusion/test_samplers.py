@@ -6,6 +6,7 @@ import tensorflow as tf
 from gaussian import Gaussian, draws
 
 from kerasgen.diffusion import samplers
+from kerasgen.diffusion.samplers import Plan
 from kerasgen.errors import InputError
 
 MEAN, COVARIANCE = [0.3, -0.5], [[0.6, 0.35], [0.35, 0.4]]
@@ -68,6 +69,57 @@ def test_ancestral_steps_are_the_posterior():
     }
     for name, values in expected.items():
         np.testing.assert_allclose(getattr(plan, name), values[::-1], atol=1e-9)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_ddim_of_any_eta_is_the_papers(eta):
+    """Song et al. (2021), eq. 12 and 16, as they are written."""
+    data = Gaussian(MEAN, COVARIANCE)
+    plan = samplers.ddim(data.alpha_bar, 10, eta=eta)
+    bar = data.alpha_bar[plan.timesteps]
+    before = np.append(bar[1:], 1.0)
+    sigma = eta * np.sqrt((1 - before) / (1 - bar)) * np.sqrt(1 - bar / before)
+    x, x_0 = 0.7, -0.4
+    eps = (x - np.sqrt(bar) * x_0) / np.sqrt(1 - bar)
+    expected = np.sqrt(before) * x_0 + np.sqrt(1 - before - sigma**2) * eps
+    np.testing.assert_allclose(plan.x * x + plan.clean * x_0, expected, atol=1e-9)
+    np.testing.assert_allclose(plan.noise, sigma, atol=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_the_first_step_of_dpm_solver_is_that_of_the_sde(eta):
+    """Exact, of x_t and a constant x_0: with h = the growth of log(alpha / sigma),
+    sigma_s / sigma_t exp(-eta h) x + alpha_s (1 - exp(-(1 + eta) h)) x_0, and noise
+    that makes up the rest of the variance."""
+    bar = Gaussian(MEAN, COVARIANCE).alpha_bar
+    plan = samplers.dpm_solver(bar, 10, eta=eta)
+    alpha, sigma = (np.sqrt(v)[plan.timesteps[:2]] for v in (bar, 1 - bar))
+    h = np.diff(np.log(alpha / sigma))[0]
+    shrunk = sigma[1] / sigma[0] * np.exp(-eta * h)
+    clean = alpha[1] * (1 - np.exp(-(1 + eta) * h))
+    noise = sigma[1] * np.sqrt(1 - np.exp(-2 * eta * h))
+    found = plan.x[0], plan.clean[0], plan.noise[0], plan.memory[0]
+    np.testing.assert_allclose(found, [shrunk, clean, noise, 0.0], atol=1e-9)
+    # x_0 is kept exactly: alpha_t x_0 + sigma_t eps becomes alpha_s x_0 + …
+    assert shrunk * alpha[0] + clean == pytest.approx(alpha[1])
+    assert (shrunk * sigma[0]) ** 2 + noise**2 == pytest.approx(sigma[1] ** 2)
+
+
+@pytest.mark.parametrize("spec", ["ddpm", "heun", {"name": "dpm-solver++", "eta": 0.5}])
+def test_a_run_takes_the_rows_of_its_plan_with_noise_of_their_own(spec):
+    """The loop, written out: stream 0 is where it starts, row i takes stream i + 1."""
+    data, n = Gaussian(MEAN, COVARIANCE), 6
+    plan = samplers.plan(spec, data.alpha_bar, 5)
+    x, memory, draw = draws(n)(0).numpy(), np.zeros((n, 1, 2, 1)), draws(n)
+    for i, t in enumerate(plan.timesteps):
+        row = Plan(t, *(column[i] for column in plan[1:]))
+        x_0 = np.asarray(data.clean(tf.constant(x, tf.float32), np.full(n, t, "int32")))
+        after = row.x * x + row.clean * x_0 + row.memory * memory
+        after += row.noise * draw(i + 1).numpy()
+        memory = row.kept_x * x + row.kept_clean * x_0
+        x = after
+    found = samplers.run(plan, data.clean, draw)
+    np.testing.assert_allclose(found, x, atol=1e-4)
 
 
 def errors(spec, steps):

@@ -31,7 +31,8 @@ def test_the_files_of_an_artifact(digits_artifact):
     figures = json.loads((digits_artifact / "metrics.json").read_text())["figures"]
     assert {"elbo", "nll", "nll_k500", "reconstruction_error"} <= set(figures)
     for figure in figures.values():
-        assert set(figure) == {"value", "unit", "split", "samples", "protocol"}
+        kept = {"value", "unit", "split", "samples", "protocol", "identity"}
+        assert set(figure) == kept
     card = (digits_artifact / "README.md").read_text()
     assert f"{figures['nll']['value']:.4g} nats" in card
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from kerasgen import metrics, recipe
+import kerasgen
+from kerasgen import metrics, pictures, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError
 from kerasgen.signature import label, seed
@@ -13,6 +14,12 @@ from kerasgen.signature import label, seed
 
 class Drawer:
     """Serves `generate` from given images; a row's seed picks one of its label."""
+
+    averages = network_variables = ()  # what a model has
+    monitor = None
+
+    def get_config(self):
+        return {}
 
     def __init__(self, images, labels=None, classes=10):
         self.images, self.labels, self.classes = images, labels, classes
@@ -35,8 +42,8 @@ class Drawer:
         return {"images": self.images[[rng.choice(pools[k]) for k in label]]}
 
 
-def judged(drawer, halves, classifier):
-    settings = {"evaluate.features": classifier, "evaluate.samples": 300}
+def judged(drawer, halves, classifier, samples=300):
+    settings = {"evaluate.features": classifier, "evaluate.samples": samples}
     values = recipe.read("vae_digits", settings)
     return metrics.evaluate(drawer, halves, values)["figures"]
 
@@ -50,7 +57,7 @@ def test_real_images_are_as_good_as_the_floor(halves, digits, classifier):
     value = {name: figure["value"] for name, figure in found.items()}
     assert set(value) == {
         *("fcd", "fcd_floor", "kid", "precision", "density"),
-        *("recall", "coverage", "nearest_neighbour", "classes"),
+        *("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
     }
     assert value["fcd"] < 3 * value["fcd_floor"] and abs(value["kid"]) < 0.1
     assert min(value["precision"], value["recall"]) > 0.8 < value["coverage"]
@@ -66,6 +73,59 @@ def test_one_class_is_precise_but_not_diverse(halves, classifier):
     assert found["coverage"]["value"] < 0.3 > found["recall"]["value"]
     assert found["classes"]["value"] <= 0.4
     assert found["fcd"]["value"] > 10 * found["fcd_floor"]["value"]
+
+
+def test_without_features_pixels_say_what_they_can(halves):
+    train, test = as_floats(halves["train"]), as_floats(halves["test"])
+    real = judged(Drawer(test), halves, None)
+    assert set(real) == {"nearest_neighbour", "diversity"}
+    assert real["diversity"]["value"] == pytest.approx(1.0, abs=0.05)
+    assert real["nearest_neighbour"]["value"] < 0.05
+    one = judged(Drawer(train[:1]), halves, None)
+    assert one["diversity"]["value"] == 0.0
+    assert one["nearest_neighbour"]["value"] == 1.0
+    # One picture a class is many pictures, but none is another of its class.
+    classes = [train[halves["train"].y == k][:1] for k in range(10)]
+    collapsed = Drawer(np.concatenate(classes), np.arange(10))
+    assert judged(collapsed, halves, None)["diversity"]["value"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "near", "far"), [(300, 3, 5), (5, 3, 4), (2, 1, 1)]
+)
+def test_few_images_have_few_neighbours(halves, classifier, samples, near, far):
+    found = judged(Drawer(as_floats(halves["test"])), halves, classifier, samples)
+    for name, k in (("precision", near), ("recall", near), ("density", far)):
+        assert f"as many samples; k={k};" in found[name]["protocol"]
+        assert 0.0 <= found[name]["value"] <= (1.0 if k == near else 10.0)
+
+
+def test_one_image_is_too_few(halves):
+    with pytest.raises(InputError, match="at least 2 images to test by"):
+        judged(Drawer(as_floats(halves["test"])), halves, None, samples=1)
+
+
+def test_a_gan_of_own_pictures_is_measured_as_far_as_pixels_tell(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "mine").mkdir()
+    for i in range(60):
+        picture = rng.integers(0, 256, (8, 8, 1), dtype="uint8")
+        pictures.write_image(tmp_path / "mine" / f"{i}.png", picture / 255.0)
+    run = tmp_path / "run"
+    run.mkdir()
+    network = {"name": "dense", "widths": [4]}
+    model = kerasgen.GAN((8, 8, 1), 4, generator=network, discriminator=network)
+    model.save(run / "best.keras")
+    values = {"name": "mine", "family": "gan", "data": f"folder:{tmp_path}/mine"}
+    values["input"] = {"image_shape": [8, 8, 1]}
+    (run / "recipe.yaml").write_text(recipe.from_values(values).text())
+    assert main(["evaluate", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert "  diversity 0." in printed and "  nearest_neighbour " in printed
+    assert "fidelity is not measured" in printed
+    assert "evaluate.features to mnist, fashion_mnist or inception" in printed
+    assert main(["evaluate", str(run), "--only", "likelihood"]) == 2
+    assert "nothing that likelihood can measure of this GAN" in capsys.readouterr().err
 
 
 def test_repeated_training_images_are_told(halves, classifier):

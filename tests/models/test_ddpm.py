@@ -12,7 +12,8 @@ import kerasgen
 from kerasgen import pictures
 from kerasgen.cli import main
 from kerasgen.errors import InputError
-from kerasgen.random import Noise, normal, row_seeds
+from kerasgen.models import restoration
+from kerasgen.random import Noise, integers, normal, row_seeds, uniform
 
 NETWORK = {"name": "convolutional", "widths": [8, 8]}
 FAST = {"sampling_steps": 4, "restoration_steps": 3, "resampling": 2}
@@ -70,6 +71,42 @@ def test_labels_are_hidden_in_training_only(small_images):
         loss(hidden, labelled, True), loss(seen, free, False), rtol=1e-5
     )
     assert not np.allclose(loss(hidden, labelled, False), loss(seen, free, False))
+
+
+def test_the_share_of_hidden_labels_is_that_of_dropout(small_images):
+    """Row by row: the loss without label where the third draw is below 0.3."""
+    model = small(classes=3, label_dropout=0.3)
+    labels = np.arange(50) % 3
+
+    def loss(labels, training):
+        batch = model.preprocess(small_images, labels)
+        terms = model.example_losses(batch, Noise(row_seeds(0, 50)), training)
+        return np.asarray(terms["loss"])
+
+    hidden = np.asarray(uniform(row_seeds(0, 50), (), stream=2)) < 0.3
+    assert 5 < hidden.sum() < 25
+    expected = np.where(hidden, loss(-np.ones(50, "int32"), False), loss(labels, False))
+    np.testing.assert_allclose(loss(labels, True), expected, rtol=1e-5)
+
+
+def test_errors_are_weighted_by_their_time_steps(small_images):
+    model = small(weighting={"name": "min_snr", "gamma": 3.0}, prediction="v")
+    noise = Noise(row_seeds(0, 50))
+    terms = model.example_losses(model.preprocess(small_images), noise, True)
+    t = np.asarray(integers(row_seeds(0, 50), 1000))  # the first draw
+    snr = model.alpha_bar[t] / (1.0 - model.alpha_bar[t])
+    found = np.asarray(terms["loss"]) / np.asarray(terms["squared_error"])
+    np.testing.assert_allclose(found, np.minimum(snr, 3.0) / (snr + 1.0), rtol=1e-4)
+
+
+def test_networks_read_the_time_of_1000_steps():
+    """Whatever the number of steps, so that embeddings see the same range."""
+    images, time = keras.Input((8, 8, 1)), keras.Input(())
+    shown = keras.layers.Reshape((1, 1, 1))(time) + 0.0 * images
+    model = small(network=keras.Model((images, time), shown), timesteps=100)
+    times = ops.convert_to_tensor([0, 7, 99], "int32")
+    found = model.output_at(ops.zeros((3, 8, 8, 1)), times)
+    np.testing.assert_allclose(found[:, 0, 0, 0], [0.0, 70.0, 990.0])
 
 
 def test_guidance(conditional):
@@ -154,10 +191,29 @@ def test_interpolation_ends_at_its_seeds():
 
 
 def test_pictures(conditional, small_images):
-    found = conditional.pictures(small_images / 255.0)
-    assert found["samples"].shape == (64, 8, 8, 1)
-    for name in ("inpaint", "denoise", "super_resolve", "deblur"):
-        assert found[name].shape == (24, 8, 8, 1)
+    """Samples of each class in turn; examples above what is left of them, above what
+    the restorers make of that."""
+    examples = (small_images / 255.0).astype("float32")
+    found = conditional.pictures(examples)
+    samples = conditional.generate(64, label=np.arange(64) % 3)
+    np.testing.assert_array_equal(found["samples"], samples)
+    assert not np.allclose(samples[0], samples[1], atol=0.01)
+    ends = conditional.serve("generate", seed=[0, 1])["images"]
+    np.testing.assert_allclose(found["interpolation"][[0, -1]], ends, atol=1e-3)
+    assert set(found) == {"samples", "interpolation", *restoration.DAMAGES}
+    seeds = row_seeds(0, 8)
+    for name, damage in restoration.DAMAGES.items():
+        originals, left, restored = np.split(found[name], 3)
+        np.testing.assert_array_equal(originals, examples[:8])
+        inputs = damage(conditional, examples[:8])
+        damaged = next(iter(inputs.values()))
+        size = 8 // damaged.shape[1]  # small ones are enlarged
+        assert size == (2 if name == "super_resolve" else 1)
+        np.testing.assert_array_equal(left[:, ::size, ::size], damaged)
+        expected = conditional.serve(name, **inputs, seed=seeds)["restored"]
+        np.testing.assert_allclose(restored, expected, atol=1e-5)
+        assert np.abs(restored - left).mean() > 0.01
+    np.testing.assert_array_equal(found["inpaint"][16:, :4], examples[:8, :4])
 
 
 @pytest.mark.parametrize(
@@ -260,7 +316,7 @@ def test_samplers_on_the_command_line_get_one_line(files, digits_run, capsys):
         assert message in line
 
 
-def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
+def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path, capsys):
     run = str(tmp_path / "run")
     settings = ["model.network=convolutional", "model.restoration_steps=3"]
     settings += ["evaluate.bound_draws=2", "train.steps_per_execution=1"]
@@ -278,7 +334,13 @@ def test_a_run_is_evaluated_exported_and_says_its_sampler(tmp_path):
     out = str(tmp_path / "artifact")
     export = ["export", run, "--out", out, "--formats", "onnx", "--quiet"]
     choice = ["--sampler", "heun", "--sampling-steps", "3", "--guidance", "1.5"]
+    capsys.readouterr()
+    export.remove("--quiet")
     assert main([*export, *choice, "--set", "model.resampling=2"]) == 0
+    said = "figures that are not shipped: nearest_neighbour, diversity: measured with"
+    assert said in capsys.readouterr().out
+    shipped = json.loads((tmp_path / "artifact" / "metrics.json").read_text())
+    assert shipped["figures"] == {"bits_per_dim": figures["bits_per_dim"]}
     card = (tmp_path / "artifact" / "README.md").read_text()
     assert "Sampler: heun, 3 steps, guidance 1.5 where none is given" in card
     assert "`inpaint` takes each 2 times" in card

@@ -1,0 +1,49 @@
+"""Rows of token ids, as clients send them -> as models read them, inside the graph."""
+
+from keras import ops
+
+from kerasgen.tokenizers import END, PAD
+
+
+def tidy(token_ids, longest: int, starts: bool, keep_last: bool = False):
+    """The tokens of each row, from the first column on, and 0 after them.
+
+    Padding may stand anywhere, before a row too: TensorFlow Serving fills the rows of
+    shorter requests up with the first number of each request. So a row that begins with
+    0, or with the token 1 that begins texts, is filled up with what stands for nothing.
+
+    Args:
+        token_ids: int32 `(batch, T)`.
+        longest: rows are cut off there.
+        starts: whether rows begin with token 1; then it is padding at their end only,
+            otherwise everywhere.
+        keep_last: of longer rows keep the end, not the beginning.
+    Returns:
+        int32 `(batch, min(T, longest))`, at least one column.
+    """
+    length = ops.shape(token_ids)[1]
+    known = isinstance(length, int)
+    more = max(1 - length, 0) if known else ops.maximum(1 - length, 0)
+    token_ids = ops.pad(token_ids, [[0, 0], [0, more]])
+    length += more
+    real = _whole(token_ids > END)
+    if starts:
+        some = _whole(token_ids != PAD)
+        after = ops.sum(real, axis=1, keepdims=True) - ops.cumsum(real, axis=1)
+        first = ops.cumsum(some, axis=1) == 1
+        inner = ops.logical_or(first, after > 0)
+        real = ops.maximum(real, some * _whole(inner))
+    columns = ops.arange(length)[None]
+    order = ops.argsort(columns + length * (1 - real), axis=1)
+    count = ops.sum(real, axis=1, keepdims=True)
+    place = columns[:, :longest]
+    if keep_last:
+        order = ops.take_along_axis(
+            order, place + ops.maximum(count - longest, 0), axis=1
+        )
+    kept = ops.take_along_axis(token_ids, order[:, :longest], axis=1)
+    return ops.where(place < count, kept, PAD)
+
+
+def _whole(x):
+    return ops.cast(x, "int32")
