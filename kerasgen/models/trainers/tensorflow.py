@@ -13,12 +13,13 @@ class Trainer(base.Trainer):
 
     def train_step(self, data):
         """See `kerasgen.models.trainers.base`."""
-        with fusing(compiled if self._fuses() else None):
+        with _given(data), fusing(compiled if self._fuses() else None):
             return self._train(data)
 
     def test_step(self, data):
         """See `kerasgen.models.trainers.base`."""
-        return self._test(data)
+        with _given(data):
+            return self._test(data)
 
     def predict_step(self, data):
         """See `kerasgen.models.trainers.base`."""
@@ -174,6 +175,12 @@ class Trainer(base.Trainer):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
+
+
+def _given(data):
+    """What is traced inside waits for the batch. Where a dataset's length isn't known,
+    Keras runs a step that gets no batch any more: it must not count."""
+    return tf.control_dependencies([v for v in tree.flatten(data) if v is not None])
 
 
 def compiled(function):
