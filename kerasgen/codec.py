@@ -71,9 +71,10 @@ class Codec:
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
 
     def typical(self, texts: Sequence[str]) -> np.ndarray:
-        """`ids` of texts, cut off, for a request to TF Serving, which fills rows up
+        """As `tensor` reads texts, for a request to TF Serving, which fills rows up
         with the first number of a request: so they begin with 0 or 1."""
-        return np.pad(self.cutting().ids(texts), [[0, 0], [0 if self.ends else 1, 0]])
+        ids = self.tensor(np.array(texts, object))
+        return np.pad(np.asarray(ids), [[0, 0], [0 if self.ends else 1, 0]])
 
     def samples(self, examples=None) -> list[str]:
         """How two of the examples, texts or their ids, begin; or two long pieces."""

@@ -3,6 +3,7 @@
 from keras import ops
 
 from kerasgen.errors import InputError
+from kerasgen.signature import at_least_one
 from kerasgen.tokenizers import END, PAD
 
 
@@ -22,11 +23,8 @@ def tidy(token_ids, longest: int, starts: bool, keep_last: bool = False):
     Returns:
         int32 `(batch, min(T, longest))`, at least one column.
     """
+    token_ids = at_least_one(token_ids)
     length = ops.shape(token_ids)[1]
-    known = isinstance(length, int)
-    more = max(1 - length, 0) if known else ops.maximum(1 - length, 0)
-    token_ids = ops.pad(token_ids, [[0, 0], [0, more]])
-    length += more
     real = _whole(token_ids > END)
     if starts:
         some = _whole(token_ids != PAD)

@@ -55,7 +55,7 @@ class Input:
         Comparisons with NaN are false in all runtimes; their minima and maxima differ.
         """
         if self.longest is not None:
-            x = x[:, : self.longest]
+            x = at_least_one(x)[:, : self.longest]
         low, limit = (
             None if end is None else ops.convert_to_tensor(end, self.dtype)
             for end in (self.low, self.limit)
@@ -94,6 +94,14 @@ class Input:
         return {"shape": [None, *self.shape], "dtype": self.dtype} | about
 
 
+def at_least_one(x):
+    """int32 `(batch, T)` with one column at least, of 0: what has none is empty."""
+    length = ops.shape(x)[1]
+    known = isinstance(length, int)
+    more = max(1 - length, 0) if known else ops.maximum(1 - length, 0)
+    return ops.pad(x, [[0, 0], [0, more]])
+
+
 def images(image_shape) -> Input:
     """float32 images in [0, 1], `(batch, height, width, channels)`."""
     return Input(tuple(image_shape), low=0.0, high=1.0)
@@ -128,16 +136,15 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
         described: what `Input.describe` says, or a manifest, of an older artifact too.
     """
     if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} must be numbers, not {values.flat[0]!r}")
+        raise InputError(f"{name} must be numbers, not {values.ravel().tolist()[0]!r}")
     if "range" not in described:
         return
     low, high = described["range"]
-    limit = described.get("limit")
+    limit = described.get("limit", high - (described["dtype"] == "int32"))
     slack = 1e-5 if values.dtype.kind == "f" else 0  # of rounding
-    below = values < high if limit is None else values <= limit + slack
-    end = f"below {high}" if limit is None else f"at most {limit:g}"
-    within = described.get("within", f"at least {low:g} and {end}")
-    wrong = values[~((values >= low - slack * abs(low)) & below)]
+    within = described.get("within", f"at least {low} and at most {limit}")
+    inside = (values >= low - slack * abs(low)) & (values <= limit + slack)
+    wrong = values[~inside]
     require(not wrong.size, name, within, wrong[0].item() if wrong.size else None)
 
 

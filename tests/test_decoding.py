@@ -235,3 +235,17 @@ def test_each_token_has_noise_of_its_own():
         noise = np.asarray(random.gumbel(seeds, (VOCABULARY,), t))
         expected = (2.0 * row + noise)[:, 1:].argmax(axis=1) + 1
         assert found[:, 1 + t].tolist() == expected.tolist()
+
+
+def test_what_a_row_is_chosen_among_is_its_own_affair():
+    """Where a neighbour asks for the best only: rounded, the first token's share is 1,
+    and still all others may be chosen."""
+    logits = np.float32([[50.0, 0.0, -50.0]] * 2)
+    found = np.asarray(decoding.limited(logits, np.int32([0, 1]), np.float32([1, 1])))
+    assert found[0].tolist() == logits[0].tolist()
+    assert found[1].tolist() == [50.0, decoding.LOWEST, decoding.LOWEST]
+
+
+def test_the_largest_of_no_numbers_is_0():
+    assert decoding.largest(np.int32([])) == 0
+    assert decoding.largest(np.int32([3, 7, 5])) == 7

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from kerasgen import backend
 from kerasgen.errors import InputError
-from kerasgen.signature import Input, Signature
+from kerasgen.signature import Input, Signature, require_range, seed
 
 
 @pytest.fixture
@@ -46,3 +47,106 @@ def test_examples_are_in_range_and_repeatable(doubled):
     assert a["x"].shape == (4, 2) and a["x"].dtype == "float32"
     assert a["times"].min() >= 1 and a["times"].max() < 9
     np.testing.assert_array_equal(a["x"], b["x"])
+
+
+RANGES = {
+    "share": Input(low=0.0, high=1.0),
+    "label": Input((), "int32", low=-1, high=3, default=-1, outside=-1),
+    "count": Input((), "int32", low=0, high=21),
+    "free": Input(),
+}
+WRONG = {
+    "share": np.float32([np.nan, -np.inf, np.inf, -0.5, 0.25, 1.0]),
+    "label": np.int32([-5, 3, 2**31 - 1, -(2**31), 2, 0]),
+    "count": np.int32([-5, 21, 2**31 - 1, -(2**31), 20, 0]),
+    "free": np.float32([np.inf, -7.0, 7.0, 0.0, 1.0, 2.0]),
+}
+MEANT = {
+    "share": [0.0, 0.0, 1.0, 0.0, 0.25, 1.0],
+    "label": [-1, -1, -1, -1, 2, 0],
+    "count": [0, 20, 20, 0, 20, 0],
+    "free": [np.inf, -7.0, 7.0, 0.0, 1.0, 2.0],
+}
+
+
+def ranged():
+    def function(**values):
+        return {f"{k}_": entry.enforced(values[k]) for k, entry in RANGES.items()}
+
+    return Signature(function, RANGES, tuple(f"{k}_" for k in RANGES))
+
+
+@pytest.mark.skipif(backend.is_jax(), reason="TensorFlow exports")
+def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
+    """NaN above all, of which runtimes have minima and maxima of their own."""
+    import onnxruntime
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from kerasgen.export import litert, onnx
+
+    signature = ranged()
+    graph = tf.function(signature.positional(), input_signature=signature.specs())
+    compiled = tf.function(signature.positional(), jit_compile=True)
+    session = onnxruntime.InferenceSession(
+        onnx.convert(signature, {}).SerializeToString()
+    )
+    names = [output.name for output in session.get_outputs()]
+    module = tf.Module()
+    served = tf.function(lambda **v: signature.function(**v))
+    specs = dict(zip(RANGES, signature.specs(), strict=True))
+    concrete = served.get_concrete_function(**specs)
+    tf.saved_model.save(module, str(tmp_path), signatures={"ranged": concrete})
+    interpreter = Interpreter(model_content=litert.convert(tmp_path, "ranged"))
+    answers = [
+        {k: v.numpy() for k, v in graph(*WRONG.values()).items()},
+        {k: v.numpy() for k, v in compiled(*map(tf.constant, WRONG.values())).items()},
+        dict(zip(names, session.run(names, WRONG), strict=True)),
+        interpreter.get_signature_runner("ranged")(**WRONG),
+    ]
+    for found in answers:
+        for name, expected in MEANT.items():
+            np.testing.assert_array_equal(found[f"{name}_"], expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"share": [np.nan]}, "share must be at least 0.0 and at most 1.0, not nan"),
+        ({"share": [1.5]}, "share must be at least 0.0 and at most 1.0, not 1.5"),
+        ({"label": [17]}, "label must be at least -1 and at most 2, not 17"),
+        ({"count": [2**40]}, "count must be at least 0 and at most 20, not 1099"),
+        ({"seed": [2**40]}, "seed must be at least -2147483648 and at most 2147483647"),
+        ({"label": ["dog"]}, "label must be numbers, not 'dog'"),
+    ],
+)
+def test_python_refuses_what_is_out_of_range(values, message):
+    (name,) = values
+    one = Signature(lambda **v: v, {name: (RANGES | {"seed": seed()})[name]}, ("y",))
+    with pytest.raises(InputError, match=message):
+        one.check(values)
+
+
+def test_python_takes_what_was_rounded():
+    rounded = ranged()(share=[1.0000001], count=[1], free=[9.0])
+    assert rounded["share_"] == 1.0 and rounded["free_"] == 9.0
+
+
+def test_ranges_are_described():
+    described = ranged().describe()["inputs"]
+    assert described["count"]["range"] == [0, 21] and described["count"]["limit"] == 20
+    assert (
+        described["share"]["range"] == [0.0, 1.0] and described["share"]["limit"] == 1
+    )
+    assert described["label"]["outside"] == -1 and described["label"]["limit"] == 2
+    assert "range" not in described["free"] and "limit" not in described["free"]
+    every = seed().describe()
+    assert every["range"] == [-(2**31), 2**31] and "limit" not in every
+
+
+def test_manifests_of_older_artifacts_have_no_limits():
+    older = {"dtype": "int32", "range": [-1, 10]}
+    require_range("label", np.array([9]), older)
+    with pytest.raises(InputError, match="label must be at least -1 and at most 9"):
+        require_range("label", np.array([10]), older)
+    require_range("images", np.array([1.0]), {"dtype": "float32", "range": [0.0, 1.0]})

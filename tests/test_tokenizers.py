@@ -142,3 +142,30 @@ def test_training_is_repeatable():
     a, b = (tokenizers.trained(spec, CORPUS).values() for _ in range(2))
     assert a == b
     assert np.isfinite(len(a["proto"]))
+
+
+def test_the_graph_reads_any_bytes(tokenizer):
+    texts = [b"\xff\xfe", b"", b"be\x80\xc3", "日\0".encode()]
+    rows = tokenizer.ragged(tf.constant(texts)).to_list()
+    assert len(rows) == 4 and rows[1] == []
+    assert all(1 < i < tokenizer.size for row in rows for i in row)
+    assert tokenizer.decode(rows[2]).startswith("be")
+    assert tokenizer.ragged(tf.constant([], tf.string)).to_list() == []
+
+
+def test_a_codec_keeps_the_beginning_or_the_end():
+    codec = Codec(tokenizers.Characters("abc"), ends=True, context=4)
+    texts = tf.constant(["abcabc", "xyz", "", "ab"])
+    expected = [[1, 2, 3, 4], [1, 0, 0, 0], [1, 0, 0, 0], [1, 2, 3, 0]]
+    assert codec.tensor(texts).numpy().tolist() == expected
+    expected[0] = [4, 2, 3, 4]
+    assert codec.tensor(texts, keep_last=True).numpy().tolist() == expected
+
+
+def test_what_servers_are_asked_begins_with_what_stands_for_nothing():
+    codec = Codec(tokenizers.Characters("abc"), ends=False, context=2)
+    assert codec.typical(["abc", "b"]).tolist() == [[0, 2, 3], [0, 3, 0]]
+    started = Codec(tokenizers.Characters("abc"), ends=True, context=3)
+    assert started.typical(["abc", "b"]).tolist() == [[1, 2, 3], [1, 3, 0]]
+    assert started.samples(["ab c", "  c\nb  ", "a"]) == ["ab c", "c b"]
+    assert started.samples(np.int32([[1, 2, 3], [1, 4, 0]])) == ["ab", "c"]

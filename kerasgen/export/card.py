@@ -9,14 +9,16 @@ from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
 
-def write(model: Model, folder: Path, recipe: Recipe | None) -> None:
-    """Write `folder`/README.md from the files that are there already."""
+def write(model: Model, folder: Path, recipe: Recipe | None, examples=None) -> None:
+    """Write `folder`/README.md from the files that are there already; `examples` are
+    test inputs, for requests."""
     name = recipe.name if recipe else model.name
     about = recipe.description if recipe else _first_line(model)
     parts = [f"# {name}", about + "."]
     parts.append(_samples(folder))
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
-    parts += [_signatures(model), _use(model, folder, name)]
+    parts += [_signatures(model), _inputs(model)]
+    parts.append(_use(model, folder, name, model.typical(examples)))
     others = sorted(p for p in folder.glob("*.png") if p.stem != "samples")
     parts += [f"## {p.stem.capitalize()}\n\n![{p.stem}]({p.name})" for p in others]
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -103,6 +105,8 @@ def _figures(folder, recipe) -> str:
             f"| {name} | {figure['value']:.4g} {figure['unit']} | "
             f"{paper.get(name, '')} | {protocol} |"
         )
+    weights = figure["identity"]["weights"]
+    rows += ["", f"Of the weights `{weights[:12]}`, and [more values](metrics.json)."]
     return "\n".join(rows)
 
 
@@ -127,13 +131,40 @@ def _signatures(model) -> str:
     return "\n".join(rows)
 
 
-def _use(model, folder, served) -> str:
+def _inputs(model) -> str:
+    """What the files take for each input."""
+    head = [
+        "| input | range | default | what is outside counts as |",
+        "|---|---|---|---|",
+    ]
+    rows = {}  # those of several signatures once
+    for signature in model.signatures().values():
+        for name, entry in signature.inputs.items():
+            if entry.low is None:
+                continue
+            limit = "" if entry.limit is None else f" {entry.limit:g}"
+            default = "" if entry.default is None else f"{entry.default:g}"
+            outside = "the nearest" if entry.outside is None else f"{entry.outside}"
+            row = f"| `{name}` | {entry.low:g} …{limit} | {default} | {outside} |"
+            rows[row] = None
+    if not rows:
+        return ""
+    return (
+        "What is out of range the files themselves take for something in it, the same "
+        "in every runtime; NaN for the smallest. Every request has every input: a "
+        "default is what kerasgen's own commands fill in.\n\n"
+        + "\n".join([*head, *rows])
+    )
+
+
+def _use(model, folder, served, typical) -> str:
     def first(format):
         """The first signature of a format, and NumPy code of its inputs."""
         serving_it = {k: s for k, s in model.signatures().items() if s.serves(format)}
         name, signature = next(iter(serving_it.items()))
         inputs = signature.inputs.items()
-        return name, {k: serving.python_value(k, entry) for k, entry in inputs}
+        value = serving.python_value
+        return name, {k: value(k, entry, typical) for k, entry in inputs}
 
     blocks = ["## Use"]
     if (folder / "1").exists():
@@ -146,7 +177,7 @@ def _use(model, folder, served) -> str:
             f"import numpy as np\nimport tensorflow as tf\n{text}\n"
             f'model = tf.saved_model.load("1")\n'
             f'outputs = model.signatures["{name}"]({tensors})\n```',
-            _serving(model, served),
+            _serving(model, served, typical),
         ]
     name, values = first("onnx")
     if (folder / "onnx" / f"{name}.onnx").exists():
@@ -160,18 +191,46 @@ def _use(model, folder, served) -> str:
     return "\n\n".join(blocks)
 
 
-def _serving(model, served) -> str:
+def _serving(model, served, typical) -> str:
     """How TF Serving takes this folder as a model's base path, and is asked."""
     signatures = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
-    asked = [serving.curl(served, k, s.inputs) for k, s in signatures.items()]
+    asked = [serving.curl(served, k, s.inputs, typical) for k, s in signatures.items()]
     name, signature = next(iter(signatures.items()))
     start = (
         f'docker run -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{served}" \\\n'
         f"  -e MODEL_NAME={served} tensorflow/serving"
     )
-    shell = "\n".join([start, *(line for line in asked if line)])
-    program = serving.grpc_program(served, name, signature)
-    return (
-        f"TF Serving, asked by HTTP:\n\n```\n{shell}\n```\n\nand by gRPC (`pip install "
-        f"tensorflow-serving-api`):\n\n```python\n{program}\n```"
+    program = serving.grpc_program(served, name, signature, typical)
+    return "\n\n".join(
+        [
+            "TF Serving, asked by HTTP:",
+            "```\n" + "\n".join([start, *asked]) + "\n```",
+            *_limits(signatures),
+            "By gRPC (`pip install tensorflow-serving-api`):",
+            f"```python\n{program}\n```",
+        ]
     )
+
+
+def _limits(signatures) -> list[str]:
+    """What clients of TF Serving should know."""
+    lines = []
+    slow = [f"`{name}`" for name, signature in signatures.items() if signature.loops]
+    if slow:
+        lines.append(
+            f"HTTP answers within 30 s, or not at all (`--rest_api_timeout_in_ms`): "
+            f"{', '.join(slow)} take a whole loop of steps for each row, perhaps "
+            "seconds. So ask for few rows at a time, or by gRPC."
+        )
+    lines.append(
+        f"With `batching.config` a request has at most {serving.LARGEST_BATCH} rows."
+    )
+    inputs = {name: e for s in signatures.values() for name, e in s.inputs.items()}
+    if "token_ids" in inputs:
+        lines[-1] += (
+            " Rows of requests that share a batch may have different lengths: TF "
+            "Serving fills them up *with the first number of each request*. So begin "
+            "rows as above, with 0, or 1 where texts begin with it: then it counts as "
+            "padding. Outputs may end in padding that other requests caused."
+        )
+    return lines

@@ -6,6 +6,8 @@ beside the artifacts serve all of them from one server.
 
 import json
 import math
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +24,18 @@ WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 MODELS, BATCHING = "models.config", "batching.config"
 MOUNT = "/models"  # where the server's container sees the artifacts
 LONGEST = 48  # numbers of a row that an example in JSON may have
+LARGEST_BATCH = 64  # rows
 
-# Rows are independent, so requests of several clients are computed together. Lengths
-# are not filled up: TF Serving does that with a row's first token, where 0 is padding.
-BATCHING_TEXT = """\
-max_batch_size { value: 64 }
-batch_timeout_micros { value: 1000 }
-max_enqueued_batches { value: 1000 }
-num_batch_threads { value: 4 }
-pad_variable_length_inputs: false
+# Rows are independent, so requests of several clients are computed together. Rows of
+# shorter requests are filled up with *the first number of their request* (AddPadding in
+# tensorflow_serving/batching/batching_util.cc), which graphs take for padding where it
+# is 0, or the token 1 that begins texts: see `kerasgen.ids`.
+BATCHING_TEXT = f"""\
+max_batch_size {{ value: {LARGEST_BATCH} }}
+batch_timeout_micros {{ value: 1000 }}
+max_enqueued_batches {{ value: 1000 }}
+num_batch_threads {{ value: 4 }}
+pad_variable_length_inputs: true
 """
 
 
@@ -91,29 +96,50 @@ def write_configs(zoo: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-# Examples for cards.
+# Examples for cards: requests of two rows.
 
 
-def python_value(name: str, entry: Input) -> str:
-    """NumPy code of an input for two rows."""
-    if name == "seed":
-        return 'np.array([1, 2], "int32")'
-    if entry.dtype == "string":
-        return 'np.array(["The", "A"])'
-    return f'np.full({_shape(entry, 2)}, {_fill(entry)}, "{entry.dtype}")'
+def python_value(name: str, entry: Input, typical: Mapping) -> str:
+    """NumPy code of an input."""
+    if _is_long(entry):
+        middle = _value(name, entry, 0)
+        return f'np.full({(2, *_shape(entry))}, {middle}, "{entry.dtype}")'
+    rows = [_row(name, entry, typical, i) for i in range(2)]
+    dtype = "" if entry.dtype == "string" else f', "{entry.dtype}"'
+    return f"np.array({rows}{dtype})"
 
 
-def curl(name: str, signature: str, inputs: dict[str, Input]) -> str | None:
-    """A command that asks for two rows; None where they are too long to print."""
-    if any(math.prod(_shape(entry)) > LONGEST for entry in inputs.values()):
-        return None
-    rows = [{k: _row(k, entry, i) for k, entry in inputs.items()} for i in range(2)]
-    body = json.dumps({"signature_name": signature, "instances": rows})
-    return f"curl -d '{body}' localhost:8501/v1/models/{name}:predict"
+def curl(name: str, signature: str, inputs: Mapping, typical: Mapping) -> str:
+    """A command that asks TF Serving by HTTP; Python writes what is long.
+
+    Args:
+        name: the name that the model is served under.
+        signature: the signature's.
+        inputs: name -> `Input`.
+        typical: see `kerasgen.models.base.Model.typical`.
+    """
+    short = {k: entry for k, entry in inputs.items() if not _is_long(entry)}
+    rows = [{k: _row(k, e, typical, i) for k, e in short.items()} for i in range(2)]
+    request = {"signature_name": signature, "instances": rows}
+    url = f"localhost:8501/v1/models/{name}:predict"
+    if len(short) == len(inputs):
+        body = json.dumps(request, ensure_ascii=False)
+        return f"curl -d {shlex.quote(body)} {url}"
+    arrays = ", ".join(
+        f'"{k}": {_written(entry)}' for k, entry in inputs.items() if k not in short
+    )
+    program = (
+        f"import json; long = {{{arrays}}}; rows = {json.dumps(rows)}; "
+        f'print(json.dumps({{"signature_name": "{signature}", '
+        '"instances": [row | long for row in rows]}))'
+    )
+    return f"python3 -c {shlex.quote(program)} | curl -d @- {url}"
 
 
-def grpc_program(name: str, signature: str, described: Signature) -> str:
-    """A Python program that asks for two rows."""
+def grpc_program(
+    name: str, signature: str, described: Signature, typical: Mapping
+) -> str:
+    """A Python program that asks TF Serving by gRPC."""
     lines = [
         "import grpc",
         "import numpy as np",
@@ -125,7 +151,7 @@ def grpc_program(name: str, signature: str, described: Signature) -> str:
         f'request.model_spec.signature_name = "{signature}"',
     ]
     for key, entry in described.inputs.items():
-        value = python_value(key, entry)
+        value = python_value(key, entry, typical)
         lines.append(f'request.inputs["{key}"].CopyFrom(tf.make_tensor_proto({value}))')
     return "\n".join(
         [
@@ -138,19 +164,48 @@ def grpc_program(name: str, signature: str, described: Signature) -> str:
     )
 
 
-def _shape(entry: Input, *batch: int) -> tuple:
-    return (*batch, *(1 if size is None else size for size in entry.shape))
+def _shape(entry: Input) -> tuple:
+    return tuple(1 if size is None else size for size in entry.shape)
 
 
-def _fill(entry: Input) -> int | float:
-    value = max(entry.low, 0.0) if entry.default is None else entry.default
-    return int(value) if entry.dtype == "int32" else float(value)
+def _is_long(entry: Input) -> bool:
+    return math.prod(_shape(entry)) > LONGEST
 
 
-def _row(name: str, entry: Input, i: int):
-    """A row as JSON has it."""
-    if name == "seed":
-        return i + 1
+def _row(name: str, entry: Input, typical: Mapping, i: int):
+    """A row, as JSON and Python write it."""
+    if name in typical:
+        return np.asarray(typical[name][i]).tolist()
     if entry.dtype == "string":
-        return ("The", "A")[i]
-    return np.full(_shape(entry), _fill(entry), entry.dtype).tolist()
+        return ""
+    return np.full(_shape(entry), _value(name, entry, i)).tolist()
+
+
+def _value(name: str, entry: Input, i: int) -> int | float:
+    """A number of row i: a seed or label of its own, the default, or the middle."""
+    kind = int if entry.dtype == "int32" else float
+    if name in ("seed", "label"):
+        value = i + 1 if entry.limit is None else min(i, entry.limit)
+    elif entry.default is not None:
+        value = entry.default
+    else:
+        ends = (entry.low, entry.limit)
+        value = 0 if None in ends else sum(ends) / 2
+    return kind(value)
+
+
+def _written(entry: Input) -> str:
+    """Python code of a long row, without NumPy: a picture of a white square, or a mask
+    of it, or a number repeated."""
+    if len(entry.shape) != 3:
+        code = str(float(_value("", entry, 0)))
+        for size in reversed(_shape(entry)):
+            code = f"[{code}] * {size}"
+        return code
+    height, width, channels = entry.shape
+    rows, columns = (
+        f"{n // 4} <= {v} < {n - n // 4}"
+        for v, n in zip("yx", (height, width), strict=True)
+    )
+    pixel = f"[float({rows} and {columns})] * {channels}"
+    return f"[[{pixel} for x in range({width})] for y in range({height})]"

@@ -107,7 +107,9 @@ class Model(Trainer, keras.Model):
         """A batch as `fit` receives it -> what losses take; tensors only."""
         raise NotImplementedError
 
-    row_shape: tuple = (None,)  # of one row of x, as `fit` gets it
+    # Of one row of x and y, as `fit` gets them, where a Dataset doesn't say.
+    row_shape: tuple = (None,)
+    target_shape: tuple = ()
 
     def check(self, x, y=None, labelled: bool = True) -> None:
         """Refuse arrays that `preprocess` can't give a meaning.
@@ -289,8 +291,8 @@ class Model(Trainer, keras.Model):
         return {"samples": self.preview(examples, 64)}
 
     def typical(self, examples=None) -> dict[str, Sequence]:
-        """Input -> values of two rows, for requests on the card, where others than
-        those of `Input.typical` make sense; `examples` are test inputs."""
+        """Input -> values of two rows, for the requests on the card, where made-up
+        numbers make no sense; `examples` are test inputs."""
         return {}
 
     def constants(self) -> dict[str, np.ndarray]:

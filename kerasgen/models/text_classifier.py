@@ -9,12 +9,13 @@ from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
-from kerasgen.ids import check_texts, tidy
+from kerasgen.ids import check_texts
 from kerasgen.labels import check_labels, label_named
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.trainers.feeding import is_text
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
+from kerasgen.tokenizers import END, PAD
 
 COMPILED = ("loss", "metrics", "weighted_metrics")  # a user's own choice
 
@@ -232,7 +233,8 @@ class TextClassifier(Model):
             return self.classified(ids) | {"tokens": tokens}
 
         def classify_ids(token_ids):
-            return self.classified(tidy(token_ids, self.context, starts=False))
+            # The mark that rows may begin with, and what servers fill up, is padding.
+            return self.classified(ops.where(token_ids > END, token_ids, PAD))
 
         outputs = ["probabilities", "attention"]
         return {
@@ -246,7 +248,7 @@ class TextClassifier(Model):
             ),
             "classify_ids": self.signature(
                 classify_ids,
-                {"token_ids": s.token_ids(self.tokenizer.size)},
+                {"token_ids": s.token_ids(self.tokenizer.size, 1 + self.context)},
                 outputs,
                 examples=self._ids,
                 int8=True,

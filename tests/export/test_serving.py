@@ -4,6 +4,8 @@ packages: its protos, and its loader, TensorFlow's C API, stand for it."""
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import grpc
 import numpy as np
@@ -19,8 +21,10 @@ from google.protobuf import (
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from kerasgen.export import runtimes, savedmodel, serving
-from kerasgen.signature import Input, seed
+import kerasgen
+from kerasgen.export import card, runtimes, savedmodel, serving
+from kerasgen.signature import Input, label, seed, token_ids
+from kerasgen.tokenizers import Characters
 
 
 @pytest.fixture(scope="module")
@@ -94,25 +98,41 @@ def test_configs_are_the_official_protos(digits_artifact, tmp_path):
     assert entry.model_platform == "tensorflow"
     batching = batching_parameters()
     text_format.Parse((tmp_path / "batching.config").read_text(), batching)
-    assert batching.max_batch_size.value >= 32
-    assert not batching.pad_variable_length_inputs  # with a token, not with 0
+    assert batching.max_batch_size.value == serving.LARGEST_BATCH == 64
+    assert batching.pad_variable_length_inputs  # see test_clients.py
+
+
+def body(command):
+    """What a command of a card sends."""
+    *program, curl, option, sent, url = shlex.split(command)
+    assert (curl, option) == ("curl", "-d") and url.startswith("localhost:8501/v1/")
+    if not program:
+        return json.loads(sent)
+    python, option, code, pipe = program
+    assert (python, option, pipe, sent) == ("python3", "-c", "|", "@-")
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True)
+    return json.loads(done.stdout)
 
 
 def test_the_requests_of_a_card_work(digits_artifact, loaded):
     card = (digits_artifact / "README.md").read_text()
-    commands = [line for line in card.splitlines() if line.startswith("curl")]
-    assert len(commands) == 2  # generate and decode: images are too long to print
-    for command in commands:
-        curl, option, body, url = shlex.split(command)
-        assert url == "localhost:8501/v1/models/vae_digits:predict"
-        body = json.loads(body)
-        rows = body["instances"]
-        kinds = {"seed": "int32", "latents": "float32"}
+    bodies = [body(line) for line in card.splitlines() if "curl -d" in line]
+    asked = [one["signature_name"] for one in bodies]
+    manifest = json.loads((digits_artifact / "manifest.json").read_text())
+    assert asked == [*manifest["signatures"]]  # every one
+    for one in bodies:
+        rows, described = one["instances"], manifest["signatures"]
+        described = described[one["signature_name"]]["inputs"]
         inputs = {
-            key: np.array([row[key] for row in rows], kinds[key]) for key in rows[0]
+            key: np.array([row[key] for row in rows], entry["dtype"])
+            for key, entry in described.items()
         }
-        outputs = loaded(body["signature_name"], inputs)
-        assert outputs["images"].shape == (2, 8, 8, 1)
+        for value in loaded(one["signature_name"], inputs).values():
+            assert len(value) == 2 and np.isfinite(value).all()
+        if "images" in inputs:
+            assert inputs["images"].shape == (2, 8, 8, 1)
+            assert 0.1 < inputs["images"].mean() < 0.5  # there is something on it
+    assert "at most 64 rows" in card and "30 s" not in card
     (program,) = re.findall(r"```python\n(import grpc.*?)```", card, re.DOTALL)
     names = {}
     with pytest.raises(grpc.RpcError) as caught:  # no server, but all is as it wants
@@ -125,14 +145,53 @@ def test_the_requests_of_a_card_work(digits_artifact, loaded):
 
 def test_examples_of_every_kind_of_input():
     inputs = {
-        "token_ids": Input((None,), "int32"),
+        "token_ids": token_ids(300),
         "prompt": Input((), "string"),
         "seed": seed(),
-        "top_p": Input(low=1e-6, default=1.0),
+        "label": label(3),
+        "top_p": Input(low=1e-6, high=1.0, default=0.9),
+        "noise_level": Input(low=0.0, high=1.0),
+        "mask": Input((8, 8, 1), low=0.0, high=1.0),
     }
-    rows = json.loads(shlex.split(serving.curl("m", "s", inputs))[2])["instances"]
-    assert rows[0] == {"token_ids": [0], "prompt": "The", "seed": 1, "top_p": 1.0}
+    typical = {"prompt": ["it's\n", "é"], "token_ids": np.int32([[1, 5], [1, 0]])}
+    sent = body(serving.curl("m", "s", inputs, typical))
+    first, second = sent["instances"]
+    mask = np.array(first.pop("mask"))
+    assert mask.shape == (8, 8, 1) and mask.sum() == 16 and mask[3, 4] == 1
+    rest = {"seed": 1, "label": 0, "top_p": 0.9, "noise_level": 0.5}
+    assert first == {"token_ids": [1, 5], "prompt": "it's\n"} | rest
+    assert (second["seed"], second["label"], second["prompt"]) == (2, 1, "é")
     for name, entry in inputs.items():
-        value = eval(serving.python_value(name, entry), {"np": np})
+        value = eval(serving.python_value(name, entry, typical), {"np": np})
         assert len(value) == 2 and value.ndim == 1 + len(entry.shape)
-    assert serving.curl("m", "s", {"images": Input((28, 28, 1))}) is None
+
+
+def test_a_card_of_texts_asks_with_texts_of_its_kind():
+    """Not with "The" where molecules are written; and says what servers do."""
+    most = {"max_new_tokens": 20, "max_new_tokens_limit": 40}
+    model = kerasgen.LanguageModel(
+        Characters("\n#(1CNO"), context=16, opening="\n", **most
+    )
+    typical = model.typical()
+    for text, row in zip(typical["prompt"], typical["token_ids"], strict=True):
+        assert set(text) <= set("\n#(1CNO")
+        assert row.tolist()[0] == 0 and model.codec.texts(row[None]) == [text]
+    text = card._serving(model, "gpt", typical)
+    asked = [body(line) for line in text.splitlines() if line.startswith("curl")]
+    assert [one["signature_name"] for one in asked] == [
+        "generate",
+        "complete",
+        "logits",
+    ]
+    assert asked[1]["instances"][0]["prompt"] == typical["prompt"][0]
+    assert "30 s" in text and "`generate`, `complete` take" in text
+    assert "*with the first number of each request*" in text
+    table = card._inputs(model)
+    assert "| `max_new_tokens` | 0 … 40 | 20 | the nearest |" in table
+    assert "| `token_ids` | 0 … 8 |  | 0 |" in table
+    translator = kerasgen.Translator(Characters("abc"), context=8, beam=1)
+    found = translator.typical(["ab c", "c"])  # of which it doesn't know the space
+    assert found["text"] == ["ab c", "c"]
+    assert found["token_ids"].tolist() == [[1, 2, 3, 4], [1, 4, 0, 0]]
+    found = translator.typical()
+    assert all(found["text"]) and found["token_ids"].shape == (2, 2)

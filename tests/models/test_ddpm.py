@@ -289,6 +289,7 @@ def test_restore(files, tmp_path):
     [
         (["--task", "inpaint"], "--task inpaint needs a --mask"),
         (["--task", "denoise"], "--task denoise needs a --noise-level"),
+        (["--task", "denoise", "--noise-level", "3"], "noise_level must be at least 0"),
         (["--task", "deblur", "--mask", "x.png"], "only inpaint takes --mask"),
         (["--task", "deblur", "--out", "x.jpg"], "must end in"),
         (["--task", "deblur", "--runtime", "onnx"], "is no artifact"),

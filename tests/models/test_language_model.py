@@ -351,3 +351,16 @@ def test_recipes_name_what_their_models_take():
                 values.model["opening"] = values.model.get("opening")
                 model = models.create(values, data.load(values.data))
                 assert model.count_params() < 3_000_000
+
+
+def test_a_row_may_ask_for_so_many_tokens():
+    model = language_model(max_new_tokens=10)
+    described = model.signatures()["generate"].describe()["inputs"]["max_new_tokens"]
+    assert described["limit"] == 48  # four contexts
+    with pytest.raises(InputError, match="max_new_tokens must .* at most 48, not 49"):
+        model.generate(1, max_new_tokens=49)
+    assert language_model().max_new_tokens_limit == 200  # no less than the default
+    chosen = language_model(max_new_tokens=10, max_new_tokens_limit=12)
+    assert any("at most 12 ever" in fact for fact in chosen.facts())
+    with pytest.raises(InputError, match="must be at least max_new_tokens, 10, not 9"):
+        language_model(max_new_tokens=10, max_new_tokens_limit=9)

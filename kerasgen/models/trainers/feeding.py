@@ -121,7 +121,7 @@ class Feed:
                 row = tree.map_structure(tf.identity, row)
             x, y, weight = keras.utils.unpack_x_y_sample_weight(row)
             x = _each(lambda part: _shaped(part, self.model.row_shape), x)
-            y = _each(_labels, y)
+            y = _each(lambda part: _targets(part, self.model.target_shape), y)
             if is_text(x) or is_text(y):
                 x, y = self._read(x, y)
             if weight is not None and y is None:
@@ -213,14 +213,12 @@ def _shaped(x, row_shape):
     return tf.reshape(x, [-1, *row_shape])
 
 
-def _labels(y):
-    """Labels of unknown rank as `(batch,)`, also of one-hot ones."""
+def _targets(y, target_shape):
+    """The same for y; labels, also one-hot ones, become `(batch,)`."""
     import tensorflow as tf
 
-    if y.shape.rank is not None:
-        return y
-    if y.dtype == tf.string:
-        return tf.ensure_shape(y, [None])
+    if y.shape.rank is not None or y.dtype == tf.string or target_shape:
+        return _shaped(y, target_shape)
     one_hot = tf.logical_and(tf.rank(y) == 2, tf.shape(y)[-1] > 1)
     numbers = tf.cond(
         one_hot,
