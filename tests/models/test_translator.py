@@ -215,7 +215,7 @@ def test_targets_are_smoothed_in_training_only():
         (lambda m: m.changed(beam=5), "beam must be at most 4, of so many tokens"),
         (
             lambda m: m.fit(SOURCES, verbose=0),
-            "learns from pairs: give .sources, targets.",
+            "learns from pairs: give .so",
         ),
         (lambda m: m.predict(SOURCES, verbose=0), "needs pairs, .* but to `translate`"),
     ],
