@@ -18,11 +18,6 @@ from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
-NO_FEATURES = (
-    "fidelity is not measured: images are compared by features. Set evaluate.features "
-    "to mnist, fashion_mnist or inception, or to a classifier of such images as yours, "
-    "trained by a recipe like features_mnist"
-)
 CONDITIONS = (
     "label",
     "guidance",
@@ -257,7 +252,6 @@ def evaluate(options):
             raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
-    from kerasgen.metrics.samples import draws_images
     from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
@@ -270,7 +264,8 @@ def evaluate(options):
         model = model.baked(averaged=False)
     serve = None
     if options.runtime != "keras":
-        serve, _ = server(place, options.runtime)
+        fixed = {k: v for k, v in settings.items() if k != "guidance"}  # an input
+        serve, _ = server(place, options.runtime, settings=fixed)
     source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
     content = metrics.evaluate(
         model,
@@ -291,12 +286,13 @@ def evaluate(options):
             what += figure["protocol"]
             value = f"{figure['value']:.4f} {figure['unit']}".strip()
             print(f"{'  ' if axis else ''}{name} {value} ({what})")
-    if "samples" in only and draws_images(model) and recipe.evaluate.features is None:
-        _say(options, NO_FEATURES)
     if target is None and place.folder and not place.is_artifact:
         target = place.folder / "metrics.json"
         if options.samples is not None or options.split not in (None, source.judged_by):
-            _say(options, f"not kept in {target}, as these are other examples: --json")
+            what = (
+                "other examples than those that judge the model; --json FILE writes it"
+            )
+            _say(options, f"not kept in {target}: {what}")
             return
         content = _merged(options, target, content, own, recipe)
     if target is not None and content["figures"]:
@@ -309,14 +305,14 @@ def _merged(options, path: Path, content: dict, model, recipe) -> dict:
     from kerasgen.metrics import identity
 
     own = identity.Identity.of(model)
-    content, others = own.own(content)
+    content, others = own.belonging(content)
     for line in others:
         _say(options, f"not kept in {path}: {line}; --json FILE writes it")
     before = identity.read(path.parent, model, recipe)
     if before is None or not content["figures"]:
         return content
-    before, gone = own.own(before)
-    if any(before[key] != content[key] for key in ("seed", "versions")):
+    before, gone = own.belonging(before)
+    if any(before.get(key) != content[key] for key in ("seed", "versions")):
         names = ", ".join(before["figures"].keys() - content["figures"].keys())
         gone += [f"{names}: of another seed or other versions"] if names else []
         before = before | {"figures": {}}
@@ -347,7 +343,7 @@ def export(options):
     model = own.changed(**settings) if settings else own
     figures = identity.read(place.folder, own, recipe) if recipe else None
     if figures:
-        figures, others = identity.Identity.of(model).own(figures)
+        figures, others = identity.Identity.of(model).belonging(figures)
         for line in others:
             _say(options, f"figures that are not shipped: {line}")
     if recipe and settings:

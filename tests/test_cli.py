@@ -230,7 +230,7 @@ def test_texts_are_translated(text_runs, capsys, monkeypatch):
     assert main(["translate", run, "South Korea", "Zulu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffSouth Korea\n\n   \nZulu\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffSouth Korea\n\n \t \nZulu\n"))
     assert main(["translate", run]) == 0
     found = capsys.readouterr().out.splitlines()
     assert found == [lines[0], "", "", lines[1]]  # a blank line is a blank line

@@ -89,7 +89,8 @@ def test_names_and_keys_are_answered_without_tensorflow():
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["recipes"]
-    assert {"name", "family", "data", "parameters", "artifact"} == set(rows[0])
+    keys = {"name", "family", "description", "data", "parameters", "artifact"}
+    assert keys == set(rows[0])
 
 
 def test_a_profile_replaces_values(tmp_path):

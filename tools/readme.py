@@ -63,6 +63,8 @@ def row(folder: Path) -> str:
     value = f"{name} **{figure['value']:.4g}** {figure['unit']}".strip()
     if figure["split"] != "test":
         value += f" ({figure['split']})"
+    elif "the epoch was chosen on these" in figure["protocol"]:
+        value += " (which chose the epoch)"
     place = folder.as_posix()
     shown = (folder / "samples.png").exists()
     picture = f'<img src="{place}/samples.png" width="120">' if shown else ""

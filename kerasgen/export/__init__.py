@@ -74,7 +74,7 @@ def write_artifact(
     if figures:
         from kerasgen.metrics.identity import Identity  # imports this package
 
-        for line in Identity.of(model).own(figures)[1]:
+        for line in Identity.of(model).belonging(figures)[1]:
             raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
         raise InputError(f"{path} holds something else than an artifact: remove it")

@@ -105,6 +105,8 @@ def _figures(folder, recipe) -> str:
             f"| {name} | {figure['value']:.4g} {figure['unit']} | "
             f"{paper.get(name, '')} | {protocol} |"
         )
+    weights = figure["identity"]["weights"]
+    rows += ["", f"Of the weights `{weights[:12]}`, and [more values](metrics.json)."]
     return "\n".join(rows)
 
 

@@ -18,15 +18,9 @@ from kerasgen.data import Data
 from kerasgen.errors import InputError, unknown
 from kerasgen.export.manifest import versions
 from kerasgen.metrics import identity
+from kerasgen.metrics.samples import AXES
 from kerasgen.models.base import Model
 from kerasgen.recipe import EVALUATIONS, Recipe
-
-# The axes that samples are judged on.
-AXES = {
-    "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
-    "diversity": ("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
-    "controllability": ("label_agreement",),
-}
 
 
 def by_axis(figures: dict) -> dict[str, dict]:

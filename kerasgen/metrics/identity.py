@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 
+from kerasgen.errors import tell
 from kerasgen.export import manifest
 from kerasgen.metrics import features, selection
 from kerasgen.models.base import Model
@@ -77,7 +78,7 @@ class Identity:
                 return f"measured with {name} {_plain(value)}, not {_plain(ours)}"
         return None
 
-    def own(self, content: dict) -> tuple[dict, list[str]]:
+    def belonging(self, content: dict) -> tuple[dict, list[str]]:
         """The content of a metrics.json with the figures of this model only, and a line
         for those that are left out."""
         kept, others = {}, {}
@@ -105,8 +106,12 @@ def read(folder: Path, model: Model, recipe: Recipe) -> dict | None:
     path = folder / "metrics.json"
     if not path.exists():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    unknown = [n for n, f in content["figures"].items() if "identity" not in f]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        unknown = [n for n, f in content["figures"].items() if "identity" not in f]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        tell(f"{path} is damaged: its figures are left out")
+        return None
     proven = (folder / manifest.NAME).exists() and not manifest.differences(folder)
     if not unknown or not proven:
         return content

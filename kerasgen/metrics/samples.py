@@ -9,18 +9,24 @@ import math
 
 import numpy as np
 
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, tell
 from kerasgen.metrics import distances, features
 from kerasgen.metrics.distances import FeatureStatistics
 from kerasgen.models.base import generate_inputs, in_parts
 
+AXES = {
+    "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
+    "diversity": ("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
+    "controllability": ("label_agreement",),
+}
 SIGNATURE = "generate"
-FIGURES = (
-    *("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
-    *("recall", "coverage", "nearest_neighbour", "diversity", "classes"),
-    "label_agreement",
-)
+FIGURES = tuple(name for names in AXES.values() for name in names)
 VALUES = ("seed", "samples", "features")
+NO_FEATURES = (
+    "fidelity is not measured: images are compared by features. Set evaluate.features "
+    "to mnist, fashion_mnist or inception, or to a classifier of such images as yours, "
+    "trained by a recipe like features_mnist"
+)
 IGNORED = ("restoration_steps", "resampling", "scale", "blur", "levels")
 
 
@@ -28,7 +34,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     """Of models that draw images: what pixels tell, and, where a recipe names
     `evaluate.features`, what those do."""
     values = recipe.evaluate
-    if not draws_images(model):
+    if "images" not in model.signatures()[SIGNATURE].outputs:
         return {}
     named, classes = values.features, label_count(model)
     extract = features.extractor(named, split.x.shape[1:]) if named else None
@@ -39,16 +45,17 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
         )
     n = min(values.samples, len(split), len(training))
     if n < 2:
-        raise InputError(
-            "samples are compared with at least 2 images to test by and 2 to train on: "
-            f"here are {len(split)} and {len(training)}"
+        tell(
+            "samples are not measured: that takes at least 2 of them, and 2 test images"
         )
+        return {}
     images, asked = draw(model, serve, n, values.seed, progress)
     rng = np.random.default_rng(values.seed)
     real = split.take(rng.permutation(len(split))[:n])
     known = training.take(rng.permutation(len(training))[:n])
     found = _of_pixels(real, images, asked, training)
     if extract is None:
+        tell(NO_FEATURES)
         return {name: (v, unit, n, note) for name, (v, unit, note) in found.items()}
     fake, fake_classes = extract(features.batches(images))
     test, test_classes = extract(features.batches(real.x))
@@ -72,12 +79,6 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     }
 
 
-def draws_images(model) -> bool:
-    """Whether samples are images."""
-    signature = model.signatures().get(SIGNATURE)
-    return signature is not None and "images" in signature.outputs
-
-
 def label_count(model) -> int:
     """The number of classes that samples can be asked for; 0 for none."""
     inputs = model.signatures()[SIGNATURE].inputs
@@ -98,7 +99,8 @@ def _of_pixels(real, images, asked, training) -> dict:
     """Name -> value, unit, note: what needs no features."""
     pixels = features.scaled(real.x)
     # Of one class, where each has two samples.
-    labels = () if asked is None or len(asked) < 2 * len({*asked}) else (real.y, asked)
+    known = asked is not None and real.y is not None
+    labels = (real.y, asked) if known and len(asked) >= 2 * len({*asked}) else ()
     which = "of the same class, " if labels else ""
     return {
         "nearest_neighbour": (

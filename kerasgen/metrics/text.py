@@ -11,7 +11,13 @@ from kerasgen.errors import InputError
 SIGNATURE = "logits"
 FIGURES = ("nats_per_*", "perplexity*")
 VALUES = ("frames",)
-IGNORED = ("temperature", "max_new_tokens", "repetition_penalty")
+# What only samples depend on.
+IGNORED = (
+    "temperature",
+    "max_new_tokens",
+    "max_new_tokens_limit",
+    "repetition_penalty",
+)
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:

@@ -139,14 +139,14 @@ class Translator(Model):
 
     def translated(self, token_ids):
         """`(batch, S)` -> `(batch, T)`, right-padded with 0: no longer than the context
-        and 10 tokens more than twice the source."""
+        and 10 tokens more than twice the source; of a source without text, nothing."""
         memories, seen = self.network.encode(token_ids)
         room = self.context if is_jax() else None  # JAX wants shapes that are known
 
         def step(last, t, past):
             return self.network.step(last, t, past, memories, seen, self.beam, room)
 
-        return decoding.beam_search(
+        found = decoding.beam_search(
             step,
             self.network.empty(memories, self.beam, room),
             self._limits(token_ids),
@@ -156,6 +156,7 @@ class Translator(Model):
             length_penalty=self.length_penalty,
             room=room,
         )
+        return ops.where(ops.max(token_ids, axis=1, keepdims=True) > END, found, 0)
 
     def _tidy(self, token_ids):
         return tidy(token_ids, self.context, starts=True)
@@ -231,6 +232,9 @@ class Translator(Model):
         ids = s.token_ids(size, self.context)
 
         def translate(text):
+            import tensorflow as tf
+
+            text = tf.where(tf.strings.strip(text) == "", "", text)
             output = self.translated(self.codec.tensor(text))
             return {"translation": self.tokenizer.strings(output)}
 
@@ -343,7 +347,7 @@ def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str
         size: how many at a time.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
     """
-    ids = codec.ids(texts)
+    ids = codec.ids([text if text.strip() else "" for text in texts])
     lengths = (ids != 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     order = [row for row in order if texts[row].strip()]

@@ -72,6 +72,9 @@ class Quality(keras.callbacks.Callback):
         least = 2 * max(1, classes)
         enough = f"at least {least}, two a class"
         require(self.samples >= least, "train.quality_samples", enough, self.samples)
+        groups = len(np.unique(self.labels)) if classes else 1
+        held = "the number of validation images of train.quality_every"
+        require(len(self.real) > groups, held, f"more than {groups}", len(self.real))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.last:

@@ -35,6 +35,7 @@ def test_the_files_of_an_artifact(digits_artifact):
         assert set(figure) == kept
     card = (digits_artifact / "README.md").read_text()
     assert f"{figures['nll']['value']:.4g} nats" in card
+    assert f"Of the weights `{figures['nll']['identity']['weights'][:12]}`" in card
 
 
 def test_verify_passes(digits_artifact, capsys):

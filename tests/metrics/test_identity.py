@@ -134,13 +134,22 @@ def test_what_is_of_the_model_stays_and_what_is_not_goes(run, tmp_path, capsys):
     assert written(copy)["diversity"] != written(run)["diversity"]
 
 
+def test_a_damaged_file_is_written_anew(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "run")
+    for content in ('{"figures": {"nll"', "[]", '{"figures": [3]}', "{}"):
+        (copy / "metrics.json").write_text(content)
+        assert main(["evaluate", str(copy), "--only", "bound"]) == 0
+        assert "metrics.json is damaged" in capsys.readouterr().err
+        assert written(copy) == {"bits_per_dim": written(run)["bits_per_dim"]}
+
+
 def test_only_figures_of_the_model_itself_are_shipped(run, tmp_path):
     content = json.loads((run / "metrics.json").read_text())
     model = zoo.load(run)
-    same, others = Identity.of(model).own(content)
+    same, others = Identity.of(model).belonging(content)
     assert same == content and others == []
     guided = model.changed(guidance=1.2)
-    kept, others = Identity.of(guided).own(content)
+    kept, others = Identity.of(guided).belonging(content)
     assert set(kept["figures"]) == {"bits_per_dim"}
     assert others == [
         "nearest_neighbour, diversity: measured with guidance 1.5, not 1.2"
@@ -148,10 +157,13 @@ def test_only_figures_of_the_model_itself_are_shipped(run, tmp_path):
     with pytest.raises(InputError, match="not shipped: nearest_neighbour, diversity"):
         guided.export(tmp_path / "artifact", figures=content)
     del content["figures"]["diversity"]["identity"]
-    (line,) = Identity.of(model).own(content)[1]
+    (line,) = Identity.of(model).belonging(content)[1]
     assert line == "diversity: of an unknown model"
     content["figures"]["bits_per_dim"]["identity"]["runtime"] = "onnx-int8"
-    assert "bits_per_dim: measured in onnx-int8" in Identity.of(model).own(content)[1]
+    assert (
+        "bits_per_dim: measured in onnx-int8"
+        in Identity.of(model).belonging(content)[1]
+    )
 
 
 def test_an_unchanged_artifact_adopts_its_figures(digits_artifact, tmp_path):
@@ -170,7 +182,7 @@ def test_an_unchanged_artifact_adopts_its_figures(digits_artifact, tmp_path):
     del about["files"]
     manifest.write(copy, about)
     assert identity.read(copy, model, values) == new
-    assert Identity.of(model).own(new)[1] == []
+    assert Identity.of(model).belonging(new)[1] == []
     (copy / "README.md").write_text("changed")
     assert identity.read(copy, model, values) == old
 

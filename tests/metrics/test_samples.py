@@ -100,9 +100,10 @@ def test_few_images_have_few_neighbours(halves, classifier, samples, near, far):
         assert 0.0 <= found[name]["value"] <= (1.0 if k == near else 10.0)
 
 
-def test_one_image_is_too_few(halves):
-    with pytest.raises(InputError, match="at least 2 images to test by"):
+def test_one_image_is_too_few(halves, capsys):
+    with pytest.raises(InputError, match="nothing that .*samples.* can measure"):
         judged(Drawer(as_floats(halves["test"])), halves, None, samples=1)
+    assert "at least 2 of them, and 2 test images" in capsys.readouterr().err
 
 
 def test_a_gan_of_own_pictures_is_measured_as_far_as_pixels_tell(tmp_path, capsys):
@@ -120,10 +121,11 @@ def test_a_gan_of_own_pictures_is_measured_as_far_as_pixels_tell(tmp_path, capsy
     values["input"] = {"image_shape": [8, 8, 1]}
     (run / "recipe.yaml").write_text(recipe.from_values(values).text())
     assert main(["evaluate", str(run)]) == 0
-    printed = capsys.readouterr().out
-    assert "  diversity 0." in printed and "  nearest_neighbour " in printed
-    assert "fidelity is not measured" in printed
-    assert "evaluate.features to mnist, fashion_mnist or inception" in printed
+    printed = capsys.readouterr()
+    assert "  diversity 0." in printed.out and "  nearest_neighbour " in printed.out
+    (line,) = printed.err.strip().splitlines()
+    assert "kerasgen: fidelity is not measured" in line
+    assert "evaluate.features to mnist, fashion_mnist or inception" in line
     assert main(["evaluate", str(run), "--only", "likelihood"]) == 2
     assert "nothing that likelihood can measure of this GAN" in capsys.readouterr().err
 
@@ -162,7 +164,7 @@ def test_evaluate_prints_the_axes(digits_run, classifier, tmp_path, capsys):
     assert written["fcd"]["samples"] == 40 and "nll" in written
 
 
-def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path):
+def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path, capsys):
     found = []
     for runtime in ("keras", "onnx"):
         target = tmp_path / f"{runtime}.json"
@@ -172,6 +174,9 @@ def test_any_runtime_is_judged(digits_artifact, classifier, tmp_path):
         assert main([*arguments, "--quiet"]) == 0
         found.append(json.loads(target.read_text())["figures"]["fcd"]["value"])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
+    # What exported files do can't be changed.
+    assert main([*arguments, "--set", "model.beta=2"]) == 2
+    assert "beta is fixed in exported files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

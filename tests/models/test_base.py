@@ -8,7 +8,7 @@ from keras import ops
 
 from kerasgen import GenerativeModel, InputError, Model, Phase
 from kerasgen import signature as s
-from kerasgen.random import Noise, fold
+from kerasgen.random import Noise, fold, row_seeds
 
 
 class TwoPhases(GenerativeModel):
@@ -127,6 +127,46 @@ def test_noise_is_a_function_of_seed_step_and_global_row():
     model.compile(seed=4)
     seeds = fold(4, 0, model.step, 0, 1, tf.range(5))
     assert np.unique(seeds).size == 5
+
+
+class Listening(TwoPhases):
+    """Keeps the seeds of the noise that its losses get."""
+
+    heard: list = []
+
+    def a_losses(self, batch, noise, training):
+        self.heard.extend(ops.convert_to_numpy(noise.seed).tolist())
+        return super().a_losses(batch, noise, training)
+
+    def b_losses(self, batch, noise, training):
+        self.heard.extend(ops.convert_to_numpy(noise.seed).tolist())
+        return super().b_losses(batch, noise, training)
+
+
+def test_no_noise_is_drawn_twice():
+    """Rows, repeats, phases, steps, training and testing, and runs: all are seeds."""
+
+    def heard(seed):
+        Listening.heard.clear()
+        model = Listening()
+        model.compile(keras.optimizers.SGD(0.1), seed=seed, run_eagerly=True)
+        model.fit(ROWS[:10], batch_size=5, epochs=2, verbose=0)
+        assert len(Listening.heard) == 4 * (2 + 1) * 5
+        model.evaluate(ROWS[:10], batch_size=5, verbose=0)
+        assert len(Listening.heard) == 4 * (2 + 1) * 5 + 2 * (1 + 1) * 5
+        return set(Listening.heard)
+
+    one, other = heard(3), heard(4)
+    assert len(one) == len(other) == 80 and not one & other
+
+
+def test_many_samples_are_those_of_their_seeds():
+    """However many are drawn at a time."""
+    model, some = TwoPhases(), [0, 499, 500, 501, 1000, 1200]
+    expected = model.serve("generate", seed=row_seeds(5, 1201)[some])["value"]
+    found = model.generate(1201, seed=5)
+    assert len(found) == 1201
+    np.testing.assert_allclose(found[some], expected, atol=1e-6)
 
 
 def test_sample_weights_weigh_examples():

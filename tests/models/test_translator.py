@@ -85,7 +85,7 @@ def test_one_beam_is_greedy_without_a_cache(style):
     model = translator(network=network | {"style": style}, beam=1)
     for weight in model.trainable_variables:  # far from ties
         weight.assign(weight * 3.0)
-    ids = model.codec.ids(["", "a", "dcba"])
+    ids = model.codec.ids(["b", "ad", "dcba"])
     found = model.serve("translate_ids", token_ids=ids)["output_ids"]
     for row, source in zip(found, ids, strict=True):
         target, limit = [END], min(model.context, 2 * np.count_nonzero(source) + 10)
@@ -142,9 +142,18 @@ def test_the_search_of_the_artifact_is_a_plain_one():
 
 
 def test_strings_are_translated_in_the_graph(trained):
-    texts = ["abc", "", "dd"]
+    texts = ["abc", "", "dd", " \t"]
     found = trained.serve("translate", text=np.array(texts, "S"))["translation"]
     assert [text.decode() for text in found] == trained.translate(texts)
+    assert [found[1], found[3]] == [b"", b""] and found[0] and found[2]
+
+
+def test_of_a_source_without_text_there_is_nothing_to_translate(trained):
+    """Whatever else is in the batch, and what search would make of it."""
+    ids = np.array([[1, 2, 3], [1, 0, 0], [0, 0, 0]], "int32")
+    found = trained.serve("translate_ids", token_ids=ids)["output_ids"]
+    assert found[0].any() and not found[1:].any()
+    assert trained.translate(["", "abc", "\n"])[::2] == ["", ""]
 
 
 def test_the_loop_of_a_client_finds_what_one_beam_does(trained):

@@ -33,6 +33,15 @@ def run(classifier, tmp_path_factory):
     return out
 
 
+def test_one_held_out_image_is_too_few():
+    network = {"name": "dense", "widths": [4]}
+    model = kerasgen.VAE((8, 8, 1), 2, encoder=network, decoder=network)
+    one = Split(np.zeros((1, 8, 8, 1), "uint8"))
+    with pytest.raises(InputError, match="must be more than 1, not 1"):
+        Quality(one, samples=4).set_model(model)
+    Quality(Split(np.zeros((2, 8, 8, 1), "uint8")), samples=4).set_model(model)
+
+
 def test_figures_stand_in_the_history_of_measured_epochs(run):
     rows = list(csv.DictReader((run / "history.csv").open()))
     measured = [row["epoch"] for row in rows if row["val_fcd"]]
