@@ -1,7 +1,8 @@
-"""Rows of token ids, as clients send them -> as models read them, inside the graph."""
+"""Rows of token ids, as users and clients send them."""
 
 from keras import ops
 
+from kerasgen.errors import InputError
 from kerasgen.signature import at_least_one
 from kerasgen.tokenizers import END, PAD
 
@@ -45,3 +46,25 @@ def tidy(token_ids, longest: int, starts: bool, keep_last: bool = False):
 
 def _whole(x):
     return ops.cast(x, "int32")
+
+
+def check_texts(x, size: int, what: str = "texts") -> None:
+    """Raise `InputError` unless an array holds texts, or rows of token ids.
+
+    Args:
+        x: strings `(n,)`, as objects, or ids `(n, T)` in [0, size).
+        size: of the vocabulary.
+        what: what x is, for the error.
+    """
+    if x.dtype.kind in "OSU":
+        if x.ndim != 1 or not all(isinstance(text, (str, bytes)) for text in x):
+            raise InputError(f"{what} must be strings, or rows of token ids")
+        return
+    if x.ndim != 2 or x.dtype.kind not in "iu":
+        raise InputError(
+            f"{what} must be strings (n,) or whole numbers (n, length), not "
+            f"{x.dtype} {x.shape}"
+        )
+    if x.size and (x.min() < 0 or x.max() >= size):
+        wrong = x.min() if x.min() < 0 else x.max()
+        raise InputError(f"token {wrong} is none of the model's, 0 to {size - 1}")

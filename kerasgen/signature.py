@@ -244,6 +244,9 @@ class Signature:
             if name not in self.inputs:
                 expected = ", ".join(self.inputs)
                 raise InputError(f"unknown input {name!r}: expected {expected}")
+        for name, value in values.items():
+            if np.ndim(value) == 0:
+                raise InputError(f"input {name!r} has a value a row: give [{value!r}]")
         rows = len(next(iter(values.values()))) if values else 0
         arrays = {}
         for name, entry in self.inputs.items():

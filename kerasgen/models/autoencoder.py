@@ -7,10 +7,10 @@ from kerasgen import networks
 from kerasgen import signature as s
 from kerasgen.errors import require_positive
 from kerasgen.models.base import Model, Phase
-from kerasgen.models.images import image_batch, image_shape_of
+from kerasgen.models.images import TakesImages, image_shape_of
 
 
-class Autoencoder(Model):
+class Autoencoder(TakesImages, Model):
     """Autoencoder, minimising the squared reconstruction error.
 
     Hinton & Salakhutdinov (2006). Not a `GenerativeModel`: its latent space has no
@@ -55,10 +55,6 @@ class Autoencoder(Model):
             output_shape=self.image_shape,
         )
         self.build()
-
-    def preprocess(self, x, y=None):
-        """Images, uint8 or float in [0, 1] -> {"images"}; labels are not used."""
-        return image_batch(x, self.image_shape)
 
     def phases(self):
         networks = [self.encoder, self.decoder]

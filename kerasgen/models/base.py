@@ -107,6 +107,24 @@ class Model(Trainer, keras.Model):
         """A batch as `fit` receives it -> what losses take; tensors only."""
         raise NotImplementedError
 
+    # Of one row of x and y, as `fit` gets them, where a Dataset doesn't say.
+    row_shape: tuple = (None,)
+    target_shape: tuple = ()
+
+    def check(self, x, y=None, labelled: bool = True) -> None:
+        """Refuse arrays that `preprocess` can't give a meaning.
+
+        Args:
+            x, y: as `preprocess` gets them, but NumPy arrays; strings are objects.
+            labelled: whether they are to learn from, or for `predict`, without labels.
+        Raises:
+            InputError: that says what was expected.
+        """
+
+    def read(self, x, y=None) -> tuple:
+        """Strings, and what goes with them -> x and y that a compiled step takes."""
+        return self.preprocess(x, y), None
+
     def row_weights(self, batch):
         """How much each row of a batch counts in means, `(batch,)`; None: the same."""
         return None
@@ -355,6 +373,9 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
         value = np.asarray(entry["default"] if value is None else value)
         require_range(name, value, entry)
         value = value.astype(entry["dtype"])
+        if value.ndim and len(value) not in (1, n):
+            what = "prompts" if name == "token_ids" else f"values of {name}"
+            raise InputError(f"{len(value)} {what} for {n} rows: give one, or {n}")
         rows[name] = np.broadcast_to(value, (n, *value.shape[1:]))
     return rows
 

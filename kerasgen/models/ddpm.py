@@ -19,10 +19,10 @@ from kerasgen.errors import (
 )
 from kerasgen.models import restoration
 from kerasgen.models.base import GenerativeModel, Phase
-from kerasgen.models.images import image_batch, image_shape_of, one_hot
+from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 
 
-class DDPM(GenerativeModel):
+class DDPM(TakesImages, GenerativeModel):
     """Denoising diffusion probabilistic model (Ho et al., 2020).
 
     Where there are classes, one network learns with and without a label, for
@@ -117,10 +117,6 @@ class DDPM(GenerativeModel):
             classes=classes,
         )
         self.build()
-
-    def preprocess(self, x, y=None):
-        """Raw images and labels -> {"images"[, "label"]}."""
-        return image_batch(x, self.image_shape, y, self.classes)
 
     def phases(self):
         terms = ["loss", "squared_error"]

@@ -9,7 +9,7 @@ from kerasgen import augmentation, networks
 from kerasgen import signature as s
 from kerasgen.errors import require, require_at_least, require_positive, unknown
 from kerasgen.models.base import GenerativeModel, Phase
-from kerasgen.models.images import image_batch, image_shape_of, one_hot
+from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 from kerasgen.models.trainers import input_gradients
 from kerasgen.random import Noise
 
@@ -72,7 +72,7 @@ PENALTIES = {"none": no_penalty, "gradient_penalty": gradient_penalty, "r1": r1}
 OUTPUTS = {"sigmoid": (ops.sigmoid, 0.0), "tanh": (ops.tanh, -1.0)}
 
 
-class GAN(GenerativeModel):
+class GAN(TakesImages, GenerativeModel):
     """Generative adversarial network (Goodfellow et al., 2014).
 
     Where there are classes, the discriminator is that of projection (Miyato & Koyama,
@@ -152,10 +152,6 @@ class GAN(GenerativeModel):
     @property
     def averaged_variables(self):
         return [v for v in self.generator.variables if "float" in v.dtype]
-
-    def preprocess(self, x, y=None):
-        """Raw images and labels -> {"images"[, "label"]}."""
-        return image_batch(x, self.image_shape, y, self.classes)
 
     def phases(self):
         terms = ["discriminator_loss", "real_score", "fake_score", "separation"]

@@ -5,10 +5,10 @@ from keras import layers, ops
 
 from kerasgen import networks
 from kerasgen import signature as s
-from kerasgen.errors import InputError, require, require_positive, unknown
+from kerasgen.errors import require, require_positive, unknown
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.images import (
-    image_batch,
+    TakesImages,
     image_shape_of,
     one_hot,
     shifted_and_flipped,
@@ -17,7 +17,7 @@ from kerasgen.models.images import (
 AUGMENTATIONS = {"shift": 0, "flip": False}  # see `images.shifted_and_flipped`
 
 
-class ImageClassifier(Model):
+class ImageClassifier(TakesImages, Model):
     """Image classifier, minimising the cross-entropy of its softmax, in nats.
 
     Args:
@@ -35,6 +35,8 @@ class ImageClassifier(Model):
         InputError: if a value is out of range, a network's shapes don't fit, or
             images to train or evaluate on come without labels.
     """
+
+    no_label = 0
 
     def __init__(
         self,
@@ -77,18 +79,12 @@ class ImageClassifier(Model):
         variables = [*self.network.variables, *self.logits.variables]
         return [v for v in variables if "float" in v.dtype]
 
-    def preprocess(self, x, y=None):
-        """Raw images and labels -> {"images"[, "label"]}."""
-        return image_batch(x, self.image_shape, y, 0 if y is None else self.classes)
-
     def phases(self):
         parts, terms = [self.network, self.logits], ["loss", "accuracy"]
         return [Phase("classifier", parts, self.example_losses, terms)]
 
     def example_losses(self, batch, noise, training):
         """Cross-entropy, and whether the label is the most probable class."""
-        if "label" not in batch:
-            raise InputError("a classifier needs labels: give (images, labels)")
         images, label = batch["images"], batch["label"]
         if training and any(self.augment.values()):
             images = shifted_and_flipped(images, noise, **self.augment)

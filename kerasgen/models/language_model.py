@@ -9,8 +9,8 @@ from kerasgen import decoding, networks, tokenizers
 from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
-from kerasgen.errors import require, require_positive
-from kerasgen.ids import tidy
+from kerasgen.errors import InputError, require, require_positive
+from kerasgen.ids import check_texts, tidy
 from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
 
@@ -101,6 +101,13 @@ class LanguageModel(GenerativeModel):
         if x.dtype == "string":
             return {"token_ids": tokenizers.marked(self.tokenizer, x, self.context)}
         return {"token_ids": ops.cast(x, "int32")}
+
+    def check(self, x, y=None, labelled=True):
+        """See `kerasgen.models.base.Model`."""
+        if not isinstance(x, dict):
+            check_texts(x, self.tokenizer.size)
+        if labelled and y is not None and not np.array_equal(x, y):
+            raise InputError("a language model learns from texts alone: give no labels")
 
     def row_weights(self, batch):
         """Every token counts the same, however long its text is."""

@@ -9,8 +9,10 @@ from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
+from kerasgen.ids import check_texts
+from kerasgen.labels import check_labels, label_named
 from kerasgen.models.base import Model, Phase
-from kerasgen.models.trainers.base import is_text
+from kerasgen.models.trainers.feeding import is_text
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
 from kerasgen.tokenizers import END, PAD
@@ -97,6 +99,23 @@ class TextClassifier(Model):
             batch["token_ids"] = self.codec.tensor(x) if text else ops.cast(x, "int32")
         return batch if y is None else batch | {"label": ops.convert_to_tensor(y)}
 
+    def check(self, x, y=None, labelled=True):
+        """See `kerasgen.models.base.Model`."""
+        if not isinstance(x, dict):
+            check_texts(x, self.tokenizer.size)
+        elif "label" in x:
+            return
+        if labelled and y is None:
+            raise InputError("a classifier learns from labels: give (texts, labels)")
+        if labelled:
+            check_labels(y, len(self.labels), least=0, names=self.labels)
+
+    def read(self, x, y=None):
+        """Labels stay beside what they label: Keras looks there for `class_weight`."""
+        if y is not None and is_text(y):
+            y = label_named(y, self.labels)
+        return self.preprocess(x), y
+
     def phases(self):
         parts = [self.network, self.hidden, self.score, self.logits]
         terms = ["loss", "accuracy"]
@@ -105,8 +124,6 @@ class TextClassifier(Model):
     def example_losses(self, batch, noise, training):
         """Cross-entropy, or the loss of `compile`, and whether the label is the most
         probable class. Training is not calibrated."""
-        if "label" not in batch:
-            raise InputError("a classifier needs labels: give (texts, labels)")
         label, classes = batch["label"], len(self.labels)
         logits, _ = self._read(batch["token_ids"], training)
         probabilities = ops.softmax(logits)
@@ -251,17 +268,12 @@ class TextClassifier(Model):
             label, probabilities = terms["label"], terms["probabilities"]
             self._compile_metrics.update_state(label, probabilities, weight)
 
-    def _prepared(self, x, y=None, weight=None):
-        """Labels stay beside what they label: Keras looks there for `class_weight`."""
-        if hasattr(x, "element_spec"):  # a Dataset
-            if is_text(x):
-                x = x.map(lambda x, *rest: (self.preprocess(x), *rest))
-            label = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
-        else:
-            x = super()._prepared(x)[0]
-            label = y = None if y is None else np.asarray(y)
-        if label is not None and self._compile_metrics is not None:
-            self._build_metrics(label.shape[1:])
+    def _fed(self, feed, x, y=None, weight=None):
+        x, y, weight = super()._fed(feed, x, y, weight)
+        if self.compiled and self._compile_metrics is not None:
+            spec = getattr(x, "element_spec", (x, y))
+            label = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else None
+            self._build_metrics(() if label is None else tuple(label.shape)[1:])
         return x, y, weight
 
     def _build_metrics(self, shape):

@@ -9,7 +9,7 @@ from kerasgen.backend import is_jax
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_at_least, require_positive
-from kerasgen.ids import tidy
+from kerasgen.ids import check_texts, tidy
 from kerasgen.models.base import Model, Phase
 from kerasgen.networks.attention import hiding
 from kerasgen.tokenizers import END, marked, padded
@@ -37,6 +37,7 @@ class Translator(Model):
     """
 
     prefers_xla = True
+    target_shape = (None,)
 
     def __init__(
         self,
@@ -98,6 +99,16 @@ class Translator(Model):
             ids = marked(self.tokenizer, y, self.context) if text else y
             batch["target_ids"] = ops.cast(ids, "int32")
         return batch
+
+    def check(self, x, y=None, labelled=True):
+        """See `kerasgen.models.base.Model`."""
+        if isinstance(x, dict):
+            return
+        check_texts(x, self.tokenizer.size, "sources")
+        if y is not None:
+            check_texts(y, self.tokenizer.size, "targets")
+        elif labelled:
+            raise InputError("a translator learns from pairs: give (sources, targets)")
 
     def row_weights(self, batch):
         """Every token counts the same, however long its text is."""

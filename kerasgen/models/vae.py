@@ -9,12 +9,12 @@ from kerasgen.distributions import log_mean_exp, normal_kl, normal_log_prob
 from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.models.autoencoder import originals_and_reconstructions
 from kerasgen.models.base import GenerativeModel, Phase
-from kerasgen.models.images import image_batch, image_shape_of, one_hot
+from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 from kerasgen.networks.flow import CouplingFlow
 from kerasgen.random import Noise
 
 
-class VAE(GenerativeModel):
+class VAE(TakesImages, GenerativeModel):
     """Variational autoencoder (Kingma & Welling, 2014).
 
     Images are in [0, 1]; all losses are in nats an image.
@@ -92,10 +92,6 @@ class VAE(GenerativeModel):
         if free_bits and (self.flow or importance_samples > 1):
             raise InputError("free_bits need the normal prior and importance_samples 1")
         self.build()
-
-    def preprocess(self, x, y=None):
-        """Raw images and labels -> {"images"[, "label"]}."""
-        return image_batch(x, self.image_shape, y, self.classes)
 
     def phases(self):
         networks = [self.encoder, self.decoder, *([self.flow] if self.flow else [])]

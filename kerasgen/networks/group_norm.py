@@ -19,6 +19,7 @@ class GroupNorm(layers.Layer):
         channels = input_shape[-1]
         most = max(1, min(32, channels // 4))
         self.groups = max(g for g in range(1, most + 1) if channels % g == 0)
+        self.size = channels // self.groups
         self.gain = self.add_weight(name="gain", shape=(channels,), initializer="ones")
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
 
@@ -35,12 +36,22 @@ class GroupNorm(layers.Layer):
         return [ops.cast(weight, "float32") for weight in (self.gain, self.bias)]
 
     def _statistics(self, x):
-        """Mean and 1 / standard deviation, each `(batch, groups, 1)`."""
-        wide = ops.cast(x, "float32")
-        moments = [ops.mean(v, axis=(1, 2)) for v in (wide, ops.square(wide))]
-        moments = ops.mean(self._grouped(ops.stack(moments, 1)), axis=3, keepdims=True)
-        mean, square = ops.unstack(moments, axis=1)
-        return mean, ops.rsqrt(ops.maximum(square - ops.square(mean), 0.0) + 1e-5)
+        """Mean and 1 / standard deviation, each `(batch, groups, 1)`.
+
+        The variance is the mean of (x - mean)². Where the mean is large, the
+        difference E[x²] - E[x]² has no correct digits in float32.
+        """
+        mean = self._mean_of_groups(ops.cast(x, "float32"))
+        ones = ops.ones((1, self.groups, self.size))
+        variance = self._mean_of_groups(
+            _squared_difference(x, self._spread(mean * ones))
+        )
+        return mean, ops.rsqrt(variance + 1e-5)
+
+    def _mean_of_groups(self, x):
+        """Over places and the channels of a group: `(batch, groups, 1)`."""
+        by_channel = self._grouped(ops.mean(x, axis=(1, 2)))
+        return ops.mean(by_channel, axis=2, keepdims=True)
 
     def _line(self, mean, inverse, gain, bias):
         """Scale and shift of each image's channels."""
@@ -48,12 +59,12 @@ class GroupNorm(layers.Layer):
         return self._spread(scale), self._spread(self._grouped(bias) - mean * scale)
 
     def _grouped(self, x):
-        """Channels -> groups, and channels in each."""
-        return ops.reshape(x, (*ops.shape(x)[:-1], self.groups, -1))
+        """Channels -> groups, and channels in each; the batch axis, if any, is open."""
+        return ops.reshape(x, (*[-1] * (len(x.shape) - 1), self.groups, self.size))
 
     def _spread(self, x):
         """Back, to be broadcast over places."""
-        return ops.reshape(x, (-1, 1, 1, self.groups * x.shape[-1]))
+        return ops.reshape(x, (-1, 1, 1, self.groups * self.size))
 
 
 @keras.saving.register_keras_serializable("kerasgen")
@@ -74,18 +85,23 @@ class GroupNormSiLU(GroupNorm):
             # Sums over places, of dL/dz and dL/dz times the normalised x.
             sums = [self._grouped(ops.sum(v, axis=(1, 2))) for v in (dz, product)]
             sums[1] = (sums[1] - mean * sums[0]) * inverse
-            n = x.shape[1] * x.shape[2] * sums[0].shape[-1]
+            n = x.shape[1] * x.shape[2] * self.size
             weighted = (self._grouped(gain) * v for v in sums)
             one, x_hat = (ops.sum(v, axis=2, keepdims=True) / n for v in weighted)
             # dx = (dz gain - one - x_hat (x - mean) inverse) inverse
             slope = -x_hat * ops.square(inverse)
             level = -one * inverse - slope * mean
-            each = ops.ones_like(self._grouped(gain))
+            each = ops.ones((1, self.groups, self.size))
             slope, level = (self._spread(v * each) for v in (slope, level))
             dbias, dgain = (ops.reshape(ops.sum(v, axis=0), (-1,)) for v in sums)
             return _line_gradient(dz, x, scale, slope, level), dgain, dbias
 
         return _silu_of_line(x, scale, shift), gradient
+
+
+@fused
+def _squared_difference(x, mean):
+    return ops.square(ops.cast(x, "float32") - mean)
 
 
 @fused

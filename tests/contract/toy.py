@@ -8,11 +8,11 @@ from keras import ops
 from kerasgen import GenerativeModel, Phase
 from kerasgen import signature as s
 from kerasgen.distributions import Gaussian, log_mean_exp, normal_kl, normal_log_prob
-from kerasgen.models.images import image_batch, image_shape_of
+from kerasgen.models.images import TakesImages, image_shape_of
 from kerasgen.random import Noise
 
 
-class LinearGaussian(GenerativeModel):
+class LinearGaussian(TakesImages, GenerativeModel):
     """x = W z + b + scale * noise, z normal (Tipping & Bishop, 1999)."""
 
     score_samples = 50
@@ -28,9 +28,6 @@ class LinearGaussian(GenerativeModel):
         self.decoder.build((None, latent_dim))
         self.log_variance = self.add_weight(name="log_variance", shape=(latent_dim,))
         self.build()
-
-    def preprocess(self, x, y=None):
-        return image_batch(x, self.image_shape)
 
     def phases(self):
         return [Phase("elbo", [self], self.example_losses, ["loss", "nll", "kl"])]

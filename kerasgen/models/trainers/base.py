@@ -10,10 +10,10 @@ import contextlib
 import functools
 
 import keras
-import numpy as np
 from keras import ops, tree
 
 from kerasgen.errors import InputError, require_positive, unknown
+from kerasgen.models.trainers.feeding import Feed, is_text
 from kerasgen.networks.dropout import masks
 from kerasgen.random import Noise, fold
 
@@ -43,10 +43,6 @@ class Trainer:
 
     def _after(self, gradients, part):
         """`part` of a batch, to be computed with once `gradients` are there."""
-        raise NotImplementedError
-
-    def _read_text(self, x, y, weight):
-        """Strings as what a compiled step can take."""
         raise NotImplementedError
 
     # Where a batch is the global one, as under JAX, these say all.
@@ -128,36 +124,55 @@ class Trainer:
         super().reset_metrics()
         self.tested.assign(0)
 
-    # Data.
+    # Data, in every way of Keras.
 
     def fit(self, x=None, y=None, *arguments, sample_weight=None, **options):
-        """As in Keras; `sample_weight` works without `y` too, and lists of strings."""
-        if options.get("validation_data") is not None:
-            held = options["validation_data"]
+        """As in Keras; `sample_weight` works without `y` too, and lists of strings.
+
+        Raises:
+            InputError: for data that the model can't learn from, before the first step
+                or, of a Dataset or generator, at the batch that has it.
+        """
+        feed, held = Feed(self), options.get("validation_data")
+        if held is not None:
             is_tuple = isinstance(held, (tuple, list)) and not is_text(held)
-            x_y_weight = held if is_tuple else (held,)
-            options["validation_data"] = self._prepared(*x_y_weight)
-            if not is_tuple:  # a dataset, or x alone
-                options["validation_data"] = options["validation_data"][0]
-        x, y, sample_weight = self._prepared(x, y, sample_weight)
-        return super().fit(x, y, *arguments, sample_weight=sample_weight, **options)
+            found = self._fed(feed, *(held if is_tuple else (held,)))
+            options["validation_data"] = found if is_tuple else found[0]
+        x, y, sample_weight = self._fed(feed, x, y, sample_weight)
+        with feed.told():
+            return super().fit(x, y, *arguments, sample_weight=sample_weight, **options)
 
     def evaluate(self, x=None, y=None, *arguments, sample_weight=None, **options):
         """As in Keras, and as `fit` here."""
-        x, y, weight = self._prepared(x, y, sample_weight)
-        return super().evaluate(x, y, *arguments, sample_weight=weight, **options)
+        feed = Feed(self)
+        x, y, weight = self._fed(feed, x, y, sample_weight)
+        with feed.told():
+            return super().evaluate(x, y, *arguments, sample_weight=weight, **options)
 
     def predict(self, x, *arguments, **options):
-        """As in Keras; lists of strings too."""
-        return super().predict(self._prepared(x)[0], *arguments, **options)
+        """As in Keras, and as `fit` here; labels aren't needed."""
+        feed = Feed(self, labelled=False)
+        x = self._fed(feed, x)[0]
+        with feed.told():
+            return super().predict(x, *arguments, **options)
 
-    def _prepared(self, x, y=None, weight=None):
-        """Strings go through `preprocess` at once: a compiled step can't take them."""
-        if is_text(x):
-            return self._read_text(x, y, weight)
-        if y is None and weight is not None:
-            y = -np.ones(len(x), "int32")  # Keras drops weights that come without
-        return x, y, weight
+    def train_on_batch(self, x, y=None, sample_weight=None, *arguments, **options):
+        """As in Keras, and as `fit` here."""
+        batch = self._fed(Feed(self), x, y, sample_weight)
+        return super().train_on_batch(*batch, *arguments, **options)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, *arguments, **options):
+        """As in Keras, and as `fit` here."""
+        batch = self._fed(Feed(self), x, y, sample_weight)
+        return super().test_on_batch(*batch, *arguments, **options)
+
+    def predict_on_batch(self, x):
+        """As in Keras, and as `fit` here."""
+        return super().predict_on_batch(self._fed(Feed(self, labelled=False), x)[0])
+
+    def _fed(self, feed: Feed, x, y=None, weight=None):
+        """x, y and weights, read and checked."""
+        return feed(x, y, weight)
 
     # The step.
 
@@ -258,17 +273,6 @@ def _parts(batch, count: int):
     for i in range(count):
         part = slice(n * i // count, n * (i + 1) // count)
         yield tree.map_structure(lambda v: v[part], batch, none_is_leaf=False)  # noqa: B023
-
-
-def is_text(x) -> bool:
-    """Whether x is strings: a list, an array, a tensor, or a dataset with some."""
-    if isinstance(x, (list, tuple)):
-        return bool(x) and isinstance(x[0], (str, bytes))
-    if hasattr(x, "element_spec"):
-        return any(is_text(spec) for spec in tree.flatten(x.element_spec))
-    if isinstance(x, np.ndarray):
-        return x.dtype.kind in "OSU"
-    return getattr(getattr(x, "dtype", None), "name", "") == "string"
 
 
 def _optimizers(optimizer, names: list[str]) -> dict:

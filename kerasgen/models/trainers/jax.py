@@ -48,6 +48,21 @@ class Trainer(base.Trainer):
         with _undistributed():
             return super().predict(*arguments, **options)
 
+    def train_on_batch(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().train_on_batch(*arguments, **options)
+
+    def test_on_batch(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().test_on_batch(*arguments, **options)
+
+    def predict_on_batch(self, *arguments, **options):
+        """See `kerasgen.models.trainers.base`."""
+        with _undistributed():
+            return super().predict_on_batch(*arguments, **options)
+
     def train_step(self, state, data):
         """See `kerasgen.models.trainers.base`; -> logs, and the new state."""
         groups = TRAINABLE, FIXED, OPTIMIZERS, METRICS
@@ -114,9 +129,6 @@ class Trainer(base.Trainer):
 
     def _after(self, gradients, part):
         return jax.lax.optimization_barrier((part, gradients))[0]
-
-    def _read_text(self, x, y, weight):
-        raise tensorflow_only("a model that reads strings", "give it token ids")
 
     # Keras's own loop around a step, but for the variables of all optimizers.
 

@@ -1,7 +1,6 @@
 """The training step on TensorFlow, equal on one device and under `tf.distribute`."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -14,12 +13,13 @@ class Trainer(base.Trainer):
 
     def train_step(self, data):
         """See `kerasgen.models.trainers.base`."""
-        with fusing(compiled if self._fuses() else None):
+        with _given(data), fusing(compiled if self._fuses() else None):
             return self._train(data)
 
     def test_step(self, data):
         """See `kerasgen.models.trainers.base`."""
-        return self._test(data)
+        with _given(data):
+            return self._test(data)
 
     def predict_step(self, data):
         """See `kerasgen.models.trainers.base`."""
@@ -102,19 +102,6 @@ class Trainer(base.Trainer):
             gradients = [g * (scale / replicas) for g in gradients]
         optimizer.apply(gradients, variables)
 
-    def _read_text(self, x, y, weight):
-        if isinstance(x, tf.data.Dataset):
-
-            def prepared(*row):
-                x, y, weight = keras.utils.unpack_x_y_sample_weight(row)
-                rest = () if weight is None else (tf.zeros_like(weight), weight)
-                return (self.preprocess(x, y), *rest)
-
-            return x.map(prepared).prefetch(2), y, weight
-        x = self.preprocess(tf.constant(x), y)
-        n = len(tree.flatten(x)[0])
-        return x, None if weight is None else np.zeros(n, "int32"), weight
-
     # Several replicas and workers.
 
     def make_train_function(self, force=False):
@@ -146,12 +133,27 @@ class Trainer(base.Trainer):
             return done, self.get_metrics_result()
 
         def function(iterator):
+            if not hasattr(iterator, "get_next_as_optional"):  # of `train_on_batch`
+                iterator = iter(self._distributed(next(iterator)))
             done, logs = several(iterator)
             if int(done) == 0:
                 raise StopIteration
             return logs
 
         return function
+
+    def _distributed(self, batch):
+        """One batch, spread over replicas."""
+        row = keras.utils.pack_x_y_sample_weight(*batch)
+        rows = len(tree.flatten(row)[0])
+        dataset = tf.data.Dataset.from_tensor_slices(row).batch(rows)
+        return self.distribute_strategy.experimental_distribute_dataset(dataset)
+
+    def predict_on_batch(self, x):
+        """See `kerasgen.models.trainers.base`; Keras gives every replica all rows."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return super().predict_on_batch(x)
+        return self.predict(x, batch_size=len(tree.flatten(x)[0]), verbose=0)
 
     def make_predict_function(self, force=False):
         """Gather the rows of all replicas, those of other workers too."""
@@ -173,6 +175,12 @@ class Trainer(base.Trainer):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
+
+
+def _given(data):
+    """What is traced inside waits for the batch. Where a dataset's length isn't known,
+    Keras runs a step that gets no batch any more: it must not count."""
+    return tf.control_dependencies([v for v in tree.flatten(data) if v is not None])
 
 
 def compiled(function):
