@@ -32,6 +32,7 @@ EVALUATIONS = (
 )
 SCHEDULES = ("constant", "cosine", "inverse_sqrt")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+MONITOR_MODES = ("auto", "min", "max")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 
 
@@ -71,7 +72,8 @@ class Train:
     precision: str = "float32"
     steps_per_execution: int = 1
     jit_compile: bool | None = None  # None: what is faster for the model
-    monitor: str | None = None  # best.keras has the least; None: the model's own
+    monitor: str | None = None  # best.keras has its best; None: the model's own
+    monitor_mode: str = "auto"  # max of accuracies and their like, min of all others
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None  # instead; several workers need it in an epoch
     quality_every: int = 0  # epochs between looks at samples (val_fcd, …); 0: none
@@ -208,6 +210,12 @@ def from_values(values: dict, settings: dict | None = None, origin="recipe") -> 
         if required not in values:
             raise InputError(f"{origin} lacks the key {required!r}")
     recipe = _checked(Recipe, values, "")
+    name = recipe.name
+    if not name.isprintable() or name[:1] in ("", ".") or set(name) & set("/\\"):
+        raise InputError(
+            f"{origin}: name must be a plain one for a folder, without a slash and "
+            f"not beginning with a dot, not {name!r}"
+        )
     known = model_arguments(recipe.family)
     if known is not None:
         for key in recipe.model:
@@ -244,6 +252,7 @@ def _check_train(train: Train) -> None:
         ("schedule", SCHEDULES),
         ("precision", PRECISIONS),
         ("strategy", STRATEGIES),
+        ("monitor_mode", MONITOR_MODES),
         ("backend", BACKENDS),
     ):
         if getattr(train, key) not in names:

@@ -39,8 +39,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
     if format not in writers:
         raise unknown("format", format, writers)
     path = Path(path)
-    if not path.resolve().parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    path.parent.mkdir(parents=True, exist_ok=True)
     writers[format](model.baked(), path, **options)
     return path
 

@@ -75,7 +75,10 @@ def elbo(model, split, recipe, fixed: str):
     copy = model.baked()  # the caller's keeps its optimizer
     copy.compile(seed=recipe.evaluate.seed)
     batches = once(
-        split, recipe.evaluate.batch_size, recipe.evaluate.seed, recipe.input.binarize
+        model.examples(split, recipe),
+        recipe.evaluate.batch_size,
+        recipe.evaluate.seed,
+        recipe.input.binarize,
     )
     terms = copy.evaluate(batches, verbose=0, return_dict=True)
     value = -(terms["nll"] + terms["kl"])

@@ -72,6 +72,18 @@ class StopOnNaN(keras.callbacks.Callback):
                 )
 
 
+# Words in the names of figures of which more is better; of all others, less.
+MORE_IS_BETTER = {"acc", "accuracy", "auc", "precision", "recall", "f1", "agreement"}
+MORE_IS_BETTER |= {"coverage", "density", "diversity", "classes", "elbo", "separation"}
+
+
+def maximised(monitor: str, mode: str = "auto") -> bool:
+    """Whether the best value of a figure is its largest; `mode` as in Keras."""
+    if mode != "auto":
+        return mode == "max"
+    return not MORE_IS_BETTER.isdisjoint(monitor.split("_"))
+
+
 class Recorder(keras.callbacks.Callback):
     """Keeps a run directory: state, history, best model, samples, TensorBoard.
 
@@ -94,8 +106,7 @@ class Recorder(keras.callbacks.Callback):
         """Continue from the state on disk, if there is one."""
         self.set_model(model)
         if self.chief:
-            for unfinished in self.out.glob(".*"):  # what a kill cut off in the middle
-                unfinished.unlink()
+            checkpoint.sweep(self.out)
         if not self.path.exists():
             return
         progress, arrays = checkpoint.read(self.path)
@@ -154,13 +165,18 @@ class Recorder(keras.callbacks.Callback):
             self._write_history()
 
     def _is_best(self, row) -> bool:
-        """Whether the monitored figure is the least so far; the last is, if none is."""
+        """Whether the monitored figure is the best so far; the last is, if none is."""
         monitor = self.values.monitor or self.model.monitor
         if monitor is None:
             return True
-        if monitor not in row or (self.best is not None and row[monitor] >= self.best):
+        value = row.get(monitor, math.nan)
+        if not math.isfinite(value):
             return False
-        self.best = row[monitor]
+        sign = -1.0 if maximised(monitor, self.values.monitor_mode) else 1.0
+        known = self.best is not None and math.isfinite(self.best)
+        if known and sign * value >= sign * self.best:
+            return False
+        self.best = value
         return True
 
     def _save(self):

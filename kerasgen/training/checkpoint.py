@@ -1,6 +1,7 @@
 """Exact resume: everything that training depends on, in one atomic file."""
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
@@ -12,17 +13,19 @@ import numpy as np
 
 from kerasgen.errors import InputError
 
+UNFINISHED = ".unfinished"  # before the suffix of what isn't renamed yet
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it when the block ends well.
 
-    So `path` is never half-written, whenever the process dies.
+    So `path` is never half-written, whenever the process dies; what it leaves behind
+    then, `sweep` removes.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-    )
+    suffix = UNFINISHED + path.suffix
+    handle, name = tempfile.mkstemp(suffix, f".{path.stem}-", path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -31,6 +34,45 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `atomic` left in `folder` where its process was killed."""
+    for path in folder.glob(f".*{UNFINISHED}*"):
+        if path.is_file():
+            path.unlink()
+
+
+@contextlib.contextmanager
+def folder_of_one(out: Path) -> Iterator[None]:
+    """The folder `out`, made where it is missing, for this process alone.
+
+    The system holds the lock, on the folder itself, and drops it when the process ends,
+    however it ends. A folder that was made and stays empty is removed again.
+
+    Raises:
+        InputError: if another process has the folder, or it can't be made.
+    """
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"can't make the folder {out}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is training in {out}: wait for its end, or give "
+                "another --out"
+            ) from error
+        yield
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):  # it has something in it
+                path.rmdir()
+        os.close(handle)
 
 
 def state(model: keras.Model) -> list:

@@ -1,5 +1,6 @@
 """A recipe becomes a run: data, model, `model.fit`, a run directory."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -13,7 +14,7 @@ from kerasgen.errors import InputError, unknown
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
 from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
-from kerasgen.training.checkpoint import atomic
+from kerasgen.training.checkpoint import atomic, folder_of_one
 from kerasgen.training.distribution import is_chief, strategy
 from kerasgen.zoo import LABELS
 
@@ -50,8 +51,14 @@ def train(
         InputError: for bad values, data that is missing, or a run that is in the way.
         RunError: where the loss becomes no number.
     """
-    if not out.parent.is_dir() and out.parent != Path("runs"):
-        raise InputError(f"there is no folder {out.parent} for the run {out.name}")
+    backend.choose(recipe.train.backend)
+    place = strategy(recipe.train.strategy, recipe.train.devices)
+    chief = is_chief(place)
+    with folder_of_one(out) if chief else contextlib.nullcontext():
+        return _train(recipe, out, resume, init, quiet or not chief, place, chief)
+
+
+def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     started = (out / "recipe.yaml").exists()
     if started and not resume:
         raise InputError(
@@ -63,10 +70,6 @@ def train(
     origin = None if init is None else zoo.find(init)
 
     values = recipe.train
-    backend.choose(values.backend)
-    place = strategy(values.strategy, values.devices)
-    chief = is_chief(place)
-    quiet = quiet or not chief
     keras.utils.set_random_seed(values.seed)
     with place.scope():
         source = data.load_for(recipe)
@@ -90,8 +93,10 @@ def train(
     epochs = math.ceil(total_steps / steps_per_epoch)
     quality = _quality(recipe, model, source["validation"], epochs)
     figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
+    figures += ["val_diversity"] * bool(quality)
     if quality and quality.extract:
         figures.append(f"val_{quality.extract.figure}")
+        figures += ["val_classes"] * bool(quality.extract.classes)
     monitor = values.monitor or model.monitor
     if monitor is not None and monitor not in figures:
         raise unknown("train.monitor", monitor, figures)
@@ -104,7 +109,6 @@ def train(
     )
 
     _same_classes(source.label_names, out)
-    out.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(out, values, steps_per_epoch, source["validation"], place)
     if started:
         recorder.resume(model)
@@ -251,6 +255,15 @@ def _same_run(recipe: Recipe, out: Path) -> None:
                 f"{out} is a run with another {section}: resume with its own values, "
                 "or give another --out"
             )
+    ours, theirs = here["train"], there["train"]
+    falls = ours["schedule"] == "cosine" or ours["cooldown_steps"]
+    key = "steps" if ours["steps"] or theirs["steps"] else "epochs"
+    if falls and ours[key] != theirs[key]:
+        raise InputError(
+            f"the learning rate of {out} falls towards its end: resume with its "
+            f"train.{key}, {theirs[key]}; or, for a longer run, give another --out, "
+            f"and --init {out} to start from its weights"
+        )
 
 
 def _same_classes(names: list[str], out: Path) -> None:
@@ -267,8 +280,17 @@ def _same_classes(names: list[str], out: Path) -> None:
 def _copy_weights(source: models.Model, target: models.Model) -> None:
     """Start `target` (and its averages) from the averaged weights of `source`."""
     theirs, ours = source.baked().network_variables, target.network_variables
-    if [v.shape for v in theirs] != [v.shape for v in ours]:
-        raise InputError("--init is a model of another shape than the recipe's")
+    for there, here in zip(theirs, ours, strict=False):  # their number is below
+        if there.shape != here.shape:
+            raise InputError(
+                f"--init is a model of another shape: its {there.path} is "
+                f"{tuple(there.shape)}, the recipe's {here.path} {tuple(here.shape)}"
+            )
+    if len(theirs) != len(ours):
+        raise InputError(
+            f"--init is a model of another shape: it has {len(theirs)} weights, the "
+            f"recipe's {len(ours)}"
+        )
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
     pairs = zip(target.averages, target.averaged_variables, strict=False)  # or none

@@ -119,8 +119,12 @@ def test_a_folder_of_something_else_is_not_replaced(digits_run, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("important")
     with pytest.raises(InputError, match="something else than an artifact"):
         kerasgen.load(digits_run).export(tmp_path / "mine")
-    with pytest.raises(InputError, match="there is no folder"):
-        kerasgen.load(digits_run).export(tmp_path / "no" / "where")
+
+
+def test_missing_folders_are_made(digits_run, tmp_path):
+    path = tmp_path / "no" / "where" / "model.onnx"
+    kerasgen.load(digits_run).export(path, format="onnx", signature="generate")
+    assert path.is_file()
 
 
 def test_the_savedmodel_works_without_kerasgen_and_keras(digits_artifact):

@@ -1,7 +1,11 @@
 """Runs: resume after SIGKILL, records without gaps, clear ends."""
 
+import contextlib
 import csv
+import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kerasgen import models, recipe, zoo
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
-from kerasgen.training import loop
+from kerasgen.training import checkpoint, loop
+from kerasgen.training.callbacks import Recorder
 
 TOOLS = Path(__file__).parents[2] / "tools"
 GAN = str(Path(__file__).parents[1] / "contract" / "gan_contract.yaml")
@@ -94,6 +99,7 @@ def test_another_recipe_is_not_resumed(digits_run, option, capsys):
 
 def test_a_damaged_state_is_refused(tmp_path, capsys):
     arguments = autoencoder_run(tmp_path / "run")
+    arguments += ["--set", "train.schedule=constant"]
     assert main([*arguments, "--steps", "2"]) == 0
     state = tmp_path / "run" / "train_state.npz"
     state.write_bytes(state.read_bytes()[:1000])
@@ -107,6 +113,93 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     with pytest.raises(RunError, match="train.learning_rate"):
         loop.train(tiny, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_only_own_leftovers_are_swept(tmp_path):
+    out = tmp_path / "deep" / "run"
+    arguments = [*autoencoder_run(out), "--set", "train.schedule=constant"]
+    assert main([*arguments, "--steps", "2"]) == 0
+    (out / ".notes").mkdir()
+    (out / ".gitignore").write_text("*.png")
+    with contextlib.suppress(OSError), checkpoint.atomic(out / "a.npz") as unfinished:
+        os.link(unfinished, out / f"{unfinished.name[:-3]}npy")  # as a kill leaves it
+        raise OSError
+    assert len(list(out.glob(".*"))) == 3
+    assert main([*arguments, "--steps", "3", "--resume"]) == 0
+    assert {path.name for path in out.glob(".*")} == {".notes", ".gitignore"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "key", "said"),
+    [
+        ("train.schedule=cosine", "--steps", "its train.steps, 2;"),
+        ("train.cooldown_steps=1", "--steps", "its train.steps, 2;"),
+        ("train.schedule=cosine", "--epochs", "its train.epochs, 1;"),
+    ],
+)
+def test_a_rate_that_falls_to_the_end_keeps_its_end(
+    tmp_path, schedule, key, said, capsys
+):
+    arguments = [*autoencoder_run(tmp_path / "run"), "--set", "train.schedule=constant"]
+    arguments += ["--batch-size", "900", "--set", schedule, key]
+    end = "1" if key == "--epochs" else "2"
+    assert main([*arguments, end]) == 0
+    assert main([*arguments, "3", "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "--init" in error
+    assert main([*arguments, end, "--resume"]) == 0
+
+
+def test_a_folder_is_one_trainings_alone(tmp_path, capsys):
+    out = tmp_path / "run"
+    holder = (
+        "import sys, time, pathlib\n"
+        "from kerasgen.training.checkpoint import folder_of_one\n"
+        "with folder_of_one(pathlib.Path(sys.argv[1])):\n"
+        "    print(flush=True)\n"
+        "    time.sleep(99)"
+    )
+    command = [sys.executable, "-c", holder, str(out)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    assert main([*autoencoder_run(out), "--steps", "1"]) == 2
+    assert "another process is training in" in capsys.readouterr().err
+    other.kill()  # leaves no lock
+    other.wait()
+    assert main([*autoencoder_run(out), "--steps", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "values", "kept"),
+    [
+        ("val_loss", "auto", [3.0, 1.0, math.nan, 2.0], 1),
+        ("val_loss", "auto", [math.nan, 5.0, 6.0], 1),
+        ("val_accuracy", "auto", [0.5, 0.9, math.nan, 0.7], 1),
+        ("val_diversity", "auto", [0.5, 0.9, 0.7], 1),
+        ("val_accuracy", "min", [0.5, 0.4, 0.9], 1),
+        ("val_loss", "max", [0.5, 0.9, 0.7], 1),
+    ],
+)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_best_epoch(monitor, mode, values, kept, resumed):
+    train = recipe.Train(monitor=monitor, monitor_mode=mode)
+    recorder = object.__new__(Recorder)
+    recorder.values, recorder.best, best = train, None, None
+    for epoch, value in enumerate(values):
+        if recorder._is_best({monitor: value}):
+            best = epoch
+        if resumed:
+            recorder.best = json.loads(json.dumps(recorder.best))
+    assert best == kept and recorder.best == values[kept]
+
+
+def test_init_of_another_shape_says_which_weight(digits_run, tmp_path, capsys):
+    arguments = ["train", "vae_digits", "--out", str(tmp_path / "run"), "--quiet"]
+    arguments += ["--set", "model.latent_dim=3", "--init", str(digits_run)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"its \S*kernel is \(\d+, \d+\), the recipe's \S*kernel", error)
+    assert not (tmp_path / "run").exists()
 
 
 def test_init_starts_from_a_models_weights(digits_run, tmp_path):
