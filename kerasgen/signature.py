@@ -158,8 +158,9 @@ class Signature:
         function: takes the inputs as keyword tensors, returns a dict of tensors.
         inputs: name -> `Input`, in order.
         outputs: the names of the outputs.
-        tolerance: largest absolute difference between runtimes that still counts as
-            equal; after a whole sampling loop rounding adds up.
+        tolerance: largest difference between runtimes that still counts as equal, of
+            values beyond 1 in proportion to their size; after a whole sampling loop
+            rounding adds up.
         examples: (batch, random generator, length) -> values of some inputs that are
             more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.

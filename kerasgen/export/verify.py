@@ -25,7 +25,8 @@ def parity(model: Model, folder: Path) -> list[dict]:
     Each runtime answers in a process of its own that can't import kerasgen or Keras.
 
     Returns:
-        Rows {"signature", "runtime", "batch", "max_abs_difference", "tolerance",
+        Rows {"signature", "runtime", "batch", "max_abs_difference",
+        "max_relative_difference" (of values beyond 1 to their size), "tolerance",
         "ok"}; not ok where names, shapes or dtypes differ as well. Variants have no
         tolerance: their difference is a loss that is stated; of "tokens", the share
         that is another.
@@ -84,7 +85,7 @@ def _compare(runtime: str, folder: Path, jobs: list, scratch: Path) -> list[dict
             path.unlink()
         variant = runtime in runtimes.VARIANTS
         compare = _loss if variant else _difference
-        difference = compare(expected, found)
+        difference, relative = compare(expected, found)
         tolerance = None if variant else signature.tolerance
         most = math.inf if tolerance is None else tolerance
         row = {
@@ -92,8 +93,9 @@ def _compare(runtime: str, folder: Path, jobs: list, scratch: Path) -> list[dict
             "runtime": runtime,
             "batch": call["batch"],
             "max_abs_difference": difference,
+            "max_relative_difference": relative,
             "tolerance": tolerance,
-            "ok": difference is not None and difference <= most,
+            "ok": relative is not None and relative <= most,
         }
         if variant and any(array.dtype.kind == "i" for array in expected.values()):
             row["tokens"] = True
@@ -118,36 +120,43 @@ def _answer(runtime: str, folder: Path, calls: list, scratch: Path) -> str:
     return (done.stderr.strip().splitlines() or [""])[-1] if done.returncode else ""
 
 
-def _difference(expected: dict, found: dict) -> float | None:
-    """The largest absolute difference; None if anything but values differs."""
-    largest = 0.0
+def _difference(expected: dict, found: dict) -> tuple:
+    """The largest absolute difference, and the largest |a - b| / max(1, |a|): float32
+    has so many digits, however large a value is. None where more than values differs.
+    """
+    largest, relative, unequal = 0.0, 0.0, (None, None)
     for name, array in expected.items():
         other = found.get(name)
         if array.dtype == object and other is not None:  # strings
             if array.tolist() != other.tolist():
-                return None
+                return unequal
             continue
         if other is None or other.shape != array.shape or other.dtype != array.dtype:
-            return None
-        difference = np.abs(array.astype("float64") - other.astype("float64"))
+            return unequal
+        array = array.astype("float64")
+        difference = np.abs(array - other.astype("float64"))
+        scaled = difference / np.maximum(1.0, np.abs(array))
         largest = max(largest, float(difference.max(initial=0.0)))
-    return largest if np.isfinite(largest) and set(found) == set(expected) else None
+        relative = max(relative, float(scaled.max(initial=0.0)))
+        if not np.isfinite(difference).all():
+            return unequal
+    return (largest, relative) if set(found) == set(expected) else unequal
 
 
-def _loss(expected: dict, found: dict) -> float | None:
+def _loss(expected: dict, found: dict) -> tuple:
     """`_difference` of a variant, whose texts may be others, and of other length."""
     largest, expected, found = 0.0, dict(expected), dict(found)
     for name in [k for k, v in expected.items() if v.dtype.kind == "i" and k in found]:
         ours, theirs = expected.pop(name), found.pop(name)
         if ours.ndim != theirs.ndim or ours.dtype != theirs.dtype:
-            return None
+            return None, None
         shape = np.maximum(ours.shape, theirs.shape)
         ours, theirs = (
             np.pad(a, [(0, n) for n in shape - a.shape]) for a in (ours, theirs)
         )
         largest = max(largest, float(np.mean(ours != theirs)))
     rest = _difference(expected, found)
-    return None if rest is None else max(largest, rest)
+    return rest if rest[0] is None else tuple(max(largest, value) for value in rest)
 
 
 def failures(rows: list[dict]) -> list[str]:
