@@ -82,6 +82,7 @@ class VAE(TakesImages, GenerativeModel):
             "decoder",
             decoder,
             self.dtype_policy,
+            bounded=isinstance(self.likelihood, distributions.Gaussian),
             inputs=latent_dim + classes,
             output_shape=(height, width, parameters),
         )

@@ -20,6 +20,7 @@ A builder is a function `<name>_<role>` that returns a plain `keras.Model`. Role
 import inspect
 
 import keras
+from keras import layers
 
 from kerasgen.errors import InputError, unknown
 
@@ -40,7 +41,14 @@ SHAPES["text_encoder"] = lambda vocabulary: ((None,), (None, None))
 SHAPES["language_model"] = lambda vocabulary, context: ((None,), (None, vocabulary))
 SHAPES["classifier"] = SHAPES["discriminator"] = SHAPES["encoder"]
 SHAPES["generator"] = SHAPES["decoder"]
+# Roles whose model bounds the output itself: what ends in a bound learns nothing.
+LOGITS = ("decoder", "generator", "discriminator", "denoiser")
+LOGITS += ("language_model", "translator")
+BOUNDS = ("sigmoid", "hard_sigmoid", "tanh", "softmax")
 STAND_INS = {"discriminator": "encoder", "generator": "decoder"}
+
+SHAPING = (layers.Reshape, layers.Flatten, layers.Permute, layers.Dropout)
+SHAPING += (layers.Cropping2D, layers.ZeroPadding2D, layers.UpSampling2D)
 
 
 def builders(role: str) -> dict:
@@ -67,7 +75,9 @@ def builders(role: str) -> dict:
     }
 
 
-def build(role: str, network, dtype=None, **fixed) -> keras.Model:
+def build(
+    role: str, network, dtype=None, bounded: bool = False, **fixed
+) -> keras.Model:
     """The network that `network` stands for.
 
     Args:
@@ -76,11 +86,19 @@ def build(role: str, network, dtype=None, **fixed) -> keras.Model:
             builder; or a dict of its name and values (`{"name": "dense", "widths":
             [200, 200]}`).
         dtype: the dtype policy of the layers.
+        bounded: whether a `keras.Model` may end in a sigmoid or the like.
         **fixed: the shapes that the role prescribes.
     Raises:
-        InputError: for an unknown name or value, or shapes that don't fit the role.
+        InputError: for an unknown name or value, shapes that don't fit the role, or a
+            last activation where the role is for logits.
     """
     if isinstance(network, keras.Model):
+        bound = None if bounded or role not in LOGITS else last_bound(network)
+        if bound:
+            raise InputError(
+                f"the {role} ends in {bound}, and the model bounds its output itself: "
+                "let it give logits, without a last activation"
+            )
         return _fitting(role, network, **fixed)
     values = {"name": network} if isinstance(network, str) else dict(network)
     name = values.pop("name", None)
@@ -112,3 +130,21 @@ def _fitting(role, network, **fixed):
             f"the {role} must turn rows of shape {given} into {wanted}, not {found}"
         )
     return network
+
+
+def last_bound(network: keras.Model) -> str | None:
+    """The bounding activation that a model's output comes from, as "sigmoid"; None for
+    another one, or where only its own code could tell (a subclass with a `call`)."""
+    tensors = getattr(network, "outputs", None)
+    while tensors:
+        layer, node, _ = tensors[0]._keras_history
+        if isinstance(layer, keras.Model):
+            return last_bound(layer)
+        activation = getattr(layer, "activation", None)
+        name = type(layer).__name__ if activation is None else activation.__name__
+        if name.lower() in BOUNDS:
+            return name.lower()
+        if not isinstance(layer, SHAPING):
+            return None
+        tensors = layer._inbound_nodes[node].input_tensors
+    return None

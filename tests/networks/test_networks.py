@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasgen
 from kerasgen import networks
 from kerasgen.errors import InputError
 from kerasgen.networks.flow import CouplingFlow
@@ -186,3 +187,32 @@ def test_flow_starts_as_the_standard_normal():
     fresh = CouplingFlow(4, depth=3, width=8)
     noise = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
     np.testing.assert_array_equal(fresh(noise), noise)
+
+
+def _ending(kind, units=64):
+    """A decoder of four numbers to 8×8 that ends in a sigmoid, told in five ways."""
+    layers = keras.layers
+    x = inputs = layers.Input((4,))
+    if kind == "nested":
+        return keras.Sequential([inputs, _ending("activation")])
+    x = layers.Dense(units, activation="sigmoid" if kind == "argument" else None)(x)
+    x = layers.Activation("sigmoid")(x) if kind == "activation" else x
+    x = keras.ops.sigmoid(x) if kind == "operation" else x
+    x = layers.Softmax()(x) if kind == "softmax" else x
+    return keras.Model(inputs, layers.Reshape((8, 8, 1))(x))
+
+
+@pytest.mark.parametrize("kind", ["argument", "activation", "operation", "nested"])
+def test_what_ends_in_a_sigmoid_is_told_to_give_logits(kind):
+    vae = {"image_shape": (8, 8, 1), "latent_dim": 4}
+    with pytest.raises(InputError, match="decoder ends in sigmoid.*give logits"):
+        kerasgen.VAE(**vae, decoder=_ending(kind))
+    kerasgen.VAE(**vae, decoder=_ending("plain"))
+    kerasgen.VAE(**vae, decoder=_ending(kind), likelihood="gaussian")  # means in [0, 1]
+    with pytest.raises(InputError, match="generator ends in sigmoid"):
+        kerasgen.GAN(**vae, generator=_ending(kind))
+
+
+def test_other_bounds_are_told_by_name():
+    assert networks.last_bound(_ending("softmax")) == "softmax"
+    assert networks.last_bound(_ending("plain")) is None
