@@ -32,7 +32,8 @@ class Phase:
         losses: function `(batch, noise, training)` -> dict of terms of shape
             `(batch,)`. The first is minimised; all are reported.
         terms: the names of those terms.
-        repeats: how often the phase runs in a step, each time with new noise.
+        repeats: how often the phase runs in a step, each time with new noise and its
+            own part of the batch, a `repeats`-th of the rows.
     """
 
     name: str

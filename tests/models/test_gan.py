@@ -165,6 +165,52 @@ def test_each_phase_trains_its_own_network(small_images):
     assert iterations == {"discriminator": 3, "generator": 1}
 
 
+class Seen(kerasgen.GAN):
+    """Notes the first pixel of the real images that each update of the critic sees."""
+
+    def discriminator_losses(self, batch, noise, training):
+        tens = 25.5 * batch["images"][:, 0, 0, 0]
+        self.seen_reals.append([round(float(value)) for value in tens])
+        return super().discriminator_losses(batch, noise, training)
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeats", "seen"),
+    [
+        (7, 3, [[0, 3, 6], [1, 4], [2, 5]]),
+        (6, 2, [[0, 2, 4], [1, 3, 5]]),
+        (2, 3, [[0], [1], [0]]),  # the last batch of an epoch may be as small
+        (3, 1, [[0, 1, 2]]),
+    ],
+)
+def test_each_critic_update_sees_images_of_its_own(rows, repeats, seen):
+    model = Seen((8, 8, 1), 4, **NETWORKS, critic_repeats=repeats)
+    model.compile(run_eagerly=True)
+    model.seen_reals = []
+    tens = np.arange(0, 10 * rows, 10, dtype="uint8")
+    images = np.tile(tens[:, None, None, None], (1, 8, 8, 1))
+    model.fit(images, batch_size=rows, shuffle=False, verbose=0)
+    assert model.seen_reals == seen
+
+
+@pytest.mark.parametrize("batch", [8, 7, 22])
+def test_critic_updates_of_replicas_are_those_of_one_device(
+    batch, two_replicas, small_images
+):
+    def trained():
+        model = small(critic_repeats=3, penalty="gradient_penalty", ema_decay=0.9)
+        model.compile(keras.optimizers.Adam(0.01, epsilon=1e-3), seed=2)
+        rows = small_images[:22]  # the last batch: 6, 1 or 22 rows
+        model.fit(rows, batch_size=batch, epochs=2, shuffle=False, verbose=0)
+        return [v.numpy() for v in model.variables]
+
+    one = trained()
+    with two_replicas.scope():
+        two = trained()
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_only_the_generator_is_averaged_with_its_statistics(small_images):
     network = {"name": "dcgan", "widths": [6, 4], "kernel": 3}
     model = small(generator=network, ema_decay=0.9)

@@ -190,16 +190,42 @@ class Trainer:
     def _train(self, data):
         """Run every phase once (or `repeats` times) and report its terms."""
         *batch, total = self._unpack(data)
-        parts = list(_parts(batch, self.accumulate))
         for index, phase in enumerate(self.phases()):
             optimizer, variables = self.optimizers[phase.name], phase.variables
-            for repeat in range(phase.repeats):
+            deals = [(batch, total)]
+            if phase.repeats > 1:
+                deals = self._dealt(batch, phase.repeats)
+            for repeat, (rows, total) in enumerate(deals):
+                parts = list(_parts(rows, self.accumulate))
                 key = fold(self.seed, TRAIN, self.step, index, repeat)
                 gradients = self._sum_of_gradients(phase, key, total, parts)
                 self._apply(optimizer, gradients, variables)
         self._update_averages()
         self.step.assign_add(1)
         return self.get_metrics_result()
+
+    def _dealt(self, batch, count: int):
+        """A batch dealt out to `count` updates like cards, each with its total.
+
+        It goes by the global numbers of the rows, so that an update has the same rows
+        on one replica or many. Where there are fewer rows than updates, they are dealt
+        out again.
+        """
+        rows, replicas = batch[2], self._replica()[1]
+        n = self._summed(ops.shape(rows)[0])
+        first = 0 if replicas == 1 else ops.sum(rows[:1])  # 0 where it has none
+        # A number where it is one: JAX slices by numbers only.
+        least = min(n, count) if isinstance(n, int) else ops.minimum(n, count)
+        for i in range(count):
+            start = (i % least - first) % count
+            dealt = tree.map_structure(
+                lambda v: v[start::count],  # noqa: B023
+                batch,
+                none_is_leaf=False,
+            )
+            share = self.row_weights(dealt[0])
+            total = ops.shape(dealt[2])[0] if share is None else ops.sum(share)
+            yield dealt, ops.cast(self._summed(total), "float32")
 
     def _sum_of_gradients(self, phase, key, total, parts):
         """Of what a phase minimises, over all parts of a batch; reports its terms."""
