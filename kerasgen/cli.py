@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         help=".png or .npy (default MODEL.png); .txt or .mid of texts (printed)",
     )
     add("--runtime", choices=RUNTIMES, default="keras")
-    add("--label", type=int, metavar="K")
+    add("--label", metavar="CLASS", help="its name or number; -1 draws one")
     add("--guidance", type=float, metavar="W")
     add("--prompt", metavar="TEXT", help="what texts begin with")
     add("--max-new-tokens", type=int, metavar="N")

@@ -83,13 +83,17 @@ def generate(options):
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
+    from kerasgen.data.classes import number
     from kerasgen.models.base import generate_inputs, in_parts
-    from kerasgen.zoo import codec, server
+    from kerasgen.zoo import codec, label_names, server
 
     sampler = _sampler(options)
     serve, signatures = server(place, options.runtime, "generate", sampler)
     signature = signatures["generate"]
     conditions = {name: getattr(options, name) for name in CONDITIONS}
+    if options.label is not None and "label" in signature["inputs"]:
+        count = signature["inputs"]["label"]["range"][1]
+        conditions["label"] = number(options.label, label_names(place), count)
     texts = "token_ids" in signature["inputs"]
     if out and (out.suffix in TEXTS) != texts:
         kinds = " or ".join(TEXTS if texts else SUFFIXES)
@@ -142,7 +146,7 @@ def restore(options):
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
-    from kerasgen.data.images import image_files, read_image
+    from kerasgen.data.images import image_files, read_image, read_images, told
     from kerasgen.models.base import in_parts
     from kerasgen.random import row_seeds
     from kerasgen.signature import require_range
@@ -151,9 +155,13 @@ def restore(options):
     serve, signatures = server(place, options.runtime, task)
     inputs = signatures[task]["inputs"]
     shape = next(iter(inputs.values()))["shape"][1:]
-    files = image_files(source) if source.is_dir() else [source]
-    rows = {}
-    rows["images"] = np.stack([read_image(file, shape) for file in files]) / 255.0
+    if source.is_dir():
+        images, files, _, skipped = read_images(image_files(source), source, shape)
+        if skipped:
+            _say(options, told(skipped))
+    else:
+        images, files = read_image(source, shape)[None], [source]
+    rows = {"images": images / 255.0}
     rows["small_images"] = rows["images"]
     rows["seed"] = row_seeds(options.seed, len(files))
     if "mask" in inputs:
@@ -266,7 +274,9 @@ def evaluate(options):
     if options.runtime != "keras":
         fixed = {k: v for k, v in settings.items() if k != "guidance"}  # an input
         serve, _ = server(place, options.runtime, settings=fixed)
-    source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
+    source = data.load_for(recipe)
+    for line in source.notes:
+        _say(options, line)
     content = metrics.evaluate(
         model,
         source,
@@ -337,7 +347,7 @@ def export(options):
     out = Path(options.out or Path("saved_models") / recipe.name)
     import_tensorflow()
     from kerasgen.metrics import identity
-    from kerasgen.zoo import load_keras
+    from kerasgen.zoo import label_names, load_keras
 
     own = load_keras(place.keras)
     model = own.changed(**settings) if settings else own
@@ -350,6 +360,9 @@ def export(options):
         changes = {f"model.{key}": value for key, value in settings.items()}
         recipe = recipes.from_values(recipe.values(), changes)
     about = _about_data(recipe, options) if recipe else {}
+    names = label_names(place)
+    if names:  # of what it was trained on, where the data changed since
+        about["labels"] = names
     model.export(out, formats=formats, recipe=recipe, figures=figures, **about)
     parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
     _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
@@ -424,9 +437,8 @@ def _about_data(recipe, options) -> dict:
     machine."""
     from kerasgen import data
 
-    values = recipe.input
     try:
-        source = data.load(recipe.data, values.image_shape, values.split_seed)
+        source = data.load_for(recipe)
     except InputError as error:
         _say(options, f"no pictures of test examples: {error}")
         return {}

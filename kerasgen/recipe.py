@@ -45,6 +45,8 @@ class Inputs:
     # Text: all of it in windows; or an example a row, cut off at the model's context.
     windows: bool = True
     split_seed: int = 0  # which examples are held out, where the source doesn't say
+    holdout: float = 0.05  # share of them that validation gets then, and test as much
+    strict: bool = False  # refuse files that can't be read, rather than leave them out
 
 
 @dataclasses.dataclass

@@ -10,6 +10,7 @@ from kerasgen.errors import InputError, unknown
 from kerasgen.recipe import Recipe
 
 SAVED_MODELS = Path("saved_models")
+LABELS = "labels.json"  # of a run: the names of its classes
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}  # of a .keras file
 
 
@@ -172,6 +173,25 @@ def codec(place: Place):
     if path and path.exists():
         return Codec.restored(json.loads(path.read_text(encoding="utf-8")))
     return load_keras(place.keras).codec
+
+
+def label_names(place: Place) -> list[str]:
+    """The names of the classes 0, 1, … that the data of a run or an artifact had; none
+    where there were none, or where they aren't known."""
+    if place.is_artifact:
+        from kerasgen.export import manifest
+
+        return manifest.read(place.folder).get("labels", [])
+    path = None if place.folder is None else place.folder / LABELS
+    if path is None or not path.exists():
+        return []
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path} is damaged: it must hold the names of the classes")
+    return names
 
 
 def list_recipes() -> list[dict]:

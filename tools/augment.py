@@ -64,7 +64,7 @@ def compare(name: str, real: int, samples: int, steps: int, repeats: int, report
     classes = label_count(model) if SIGNATURE in model.signatures() else 0
     if not classes:
         raise InputError(f"{name} takes no label: train a conditional model")
-    source = data.load(recipe.data, recipe.input.image_shape, recipe.input.split_seed)
+    source = data.load_for(recipe)
     train, test = (Split(scaled(s.x), s.y) for s in (source["train"], source["test"]))
     found = {}
     for seed in range(repeats):

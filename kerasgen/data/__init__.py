@@ -2,21 +2,28 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from kerasgen.data import classes, holding
 from kerasgen.errors import InputError, unknown
 
 KINDS = {
     "tfds": "a data set of tensorflow-datasets, as in tfds:mnist",
     "bundled": "data that comes with the packages, as in bundled:digits",
-    "folder": "a folder of PNG or JPEG files; sub-folders are labels",
+    "folder": "a folder of pictures; the folders in it are classes, or splits of them",
     "text": "a file that is one text",
     "lines": "a file with an example a line",
     "pairs": "two files of texts, SRC,DST, or a FILE.tsv",
     "chorales": "a JSON file of chorales",
 }
+# What people call the splits, of folders and in recipes.
+SPLITS = {"train": "train", "training": "train"}
+SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
+SPLITS |= {"test": "test", "testing": "test"}
 
 
 @dataclasses.dataclass
@@ -44,6 +51,10 @@ class Split:
         """The examples at `index`."""
         return Split(self.x[index], None if self.y is None else self.y[index])
 
+    def unlabelled(self) -> "Split":
+        """The same examples without labels."""
+        return dataclasses.replace(self, y=None)
+
     def lengths(self) -> np.ndarray | None:
         """How long each example is, `(n,)`, where batches are made of equal ones."""
         return None
@@ -67,12 +78,29 @@ class Split:
         return lambda index, _: tuple(tf.gather(array, index) for array in arrays)
 
 
+class Source(NamedTuple):
+    """What a source holds.
+
+    Args:
+        splits: those that the source has of its own, at least one.
+        label_names: the names of the classes 0, 1, …; none where there are no labels.
+        notes: lines for the user about what was read.
+        skipped: what was not read, and why.
+    """
+
+    splits: dict[str, Split]
+    label_names: list[str]
+    notes: Sequence[str] = ()
+    skipped: Sequence[str] = ()
+
+
 @dataclasses.dataclass
 class Data:
     """The splits "train", "validation" and "test" of a source, and its label names."""
 
     splits: dict[str, Split]
     label_names: list[str]
+    notes: list[str] = dataclasses.field(default_factory=list)  # lines for the user
 
     def __getitem__(self, split: str) -> Split:
         return self.splits[split]
@@ -83,46 +111,91 @@ class Data:
         return "test" if "test" in self.splits else "validation"
 
 
-def load(source, image_shape=None, split_seed: int = 0) -> Data:
+def load(
+    source,
+    image_shape=None,
+    split_seed: int = 0,
+    holdout: float = 0.05,
+    strict: bool = False,
+) -> Data:
     """Read a source once into arrays.
 
-    A source without a validation split gives 5% of its training examples; one without
-    a test split as well is split 90/5/5; one with a validation split but no test split
-    has none, and is judged by validation. Which examples is fixed by `split_seed`, and
-    never depends on the seed of a run, so that test examples stay test examples. Of one
-    long text the end is held out.
+    A source without a validation split gives `holdout` of its training examples; one
+    without a test split as well gives as many again, and so is split 90/5/5; one with a
+    validation split but no test split has none, and is judged by validation. Which
+    examples is fixed by `split_seed`, and never depends on the seed of a run, so that
+    test examples stay test examples. Of one long text the end is held out.
 
     Args:
-        source: "KIND:NAME" (see `KINDS`), or a dict split -> such a source.
+        source: "KIND:NAME" (see `KINDS`), or a dict split -> such a source, whose
+            classes are numbered together.
         image_shape: (height, width, channels) to crop and resize images to; None
             keeps the size of the first image.
         split_seed: which examples go to which split.
+        holdout: share of the examples that each split that is missing gets, in (0, 1).
+        strict: refuse files that can't be read, rather than leave them out.
     Raises:
         InputError: for an unknown source, or one that is missing or empty.
     """
     if isinstance(source, dict):
-        parts = {
-            split: load_splits(value, image_shape) for split, value in source.items()
-        }
-        splits = {split: _only(part, split) for split, (part, _) in parts.items()}
-        names = next(iter(parts.values()))[1]
+        found = _together(source, image_shape)
     else:
-        splits, names = load_splits(source, image_shape)
+        found = load_splits(source, image_shape)
+    splits, names, notes, skipped = found
+    if strict and skipped:
+        raise InputError(f"input.strict allows no file to be skipped: {skipped[0]}")
     for split, examples in splits.items():
         if len(examples) == 0:
             raise InputError(f"{source} has no examples in split {split!r}")
-    return Data(_complete(splits, split_seed), names)
+    if len(names) == 1:
+        notes = [*notes, f"all are of one class, {names[0]}: they have no labels"]
+        splits = {key: split.unlabelled() for key, split in splits.items()}
+        names = []
+    splits, more = holding.completed(splits, split_seed, holdout)
+    return Data(splits, names, [*notes, *more])
 
 
-def load_splits(source: str, image_shape) -> tuple[dict[str, Split], list[str]]:
-    """The splits that a source has of its own, and its label names."""
+def load_for(recipe) -> Data:
+    """The data of a `Recipe`, as its section `input` wants it; see `load`."""
+    values = recipe.input
+    return load(
+        recipe.data,
+        values.image_shape,
+        values.split_seed,
+        values.holdout,
+        values.strict,
+    )
+
+
+def load_splits(source: str, image_shape) -> Source:
+    """What one source has of its own; see `load`."""
     kind, _, name = str(source).partition(":")
     if kind not in KINDS or not name:
         kinds = "; ".join(f"{key}:… is {text}" for key, text in KINDS.items())
         raise InputError(f"unknown data source {source!r}: {kinds}")
     from kerasgen.data import sources
 
-    return getattr(sources, f"load_{kind}")(name, image_shape)
+    return Source(*getattr(sources, f"load_{kind}")(name, image_shape))
+
+
+def _together(sources: dict, image_shape) -> Source:
+    """A source a split, as one; a class has one number in all of them."""
+    parts = {}
+    for key, source in sources.items():
+        if key not in SPLITS:
+            raise unknown("split", key, SPLITS)
+        if SPLITS[key] in parts:
+            raise InputError(f"data names the split {SPLITS[key]!r} twice")
+        parts[SPLITS[key]] = load_splits(source, image_shape)
+    names = classes.together([part.label_names for part in parts.values()])
+    splits = {}
+    for key, part in parts.items():
+        split = _only(part.splits, key)
+        y = classes.renumbered(split.y, part.label_names, names)
+        splits[key] = dataclasses.replace(split, y=y)
+    notes = dict.fromkeys(note for part in parts.values() for note in part.notes)
+    skipped = dict.fromkeys(file for part in parts.values() for file in part.skipped)
+    return Source(splits, names, [*notes], [*skipped])
 
 
 def find_file(name: str) -> Path:
@@ -147,32 +220,3 @@ def find_file(name: str) -> Path:
 def _only(splits: dict[str, Split], name: str) -> Split:
     """The split called `name`, or the only or training one."""
     return splits.get(name, splits.get("train", next(iter(splits.values()))))
-
-
-def _complete(splits: dict[str, Split], seed: int) -> dict[str, Split]:
-    """Hold out validation (and test) examples where the source doesn't."""
-    if "train" not in splits:
-        raise unknown("split", "train", splits)
-    if "validation" in splits:
-        return splits
-    missing = [name for name in ("validation", "test") if name not in splits]
-    train = splits["train"]
-    if train.is_text and len(train) == 1:
-        return _cut(splits, missing)
-    order = np.random.default_rng(seed).permutation(len(train))
-    held = max(1, len(train) // 20)
-    if len(train) <= held * len(missing):
-        raise InputError(f"{len(train)} examples are too few to train on: give more")
-    for name in missing:
-        splits = splits | {name: train.take(np.sort(order[:held]))}
-        order = order[held:]
-    return splits | {"train": train.take(np.sort(order))}
-
-
-def _cut(splits: dict[str, Split], missing: list[str]) -> dict[str, Split]:
-    """The last parts of one long text, held out."""
-    from kerasgen.data.text import cut
-
-    shares = [1.0 - 0.05 * len(missing), *(0.05 for _ in missing)]
-    parts = cut(splits["train"].x[0], shares)
-    return splits | dict(zip(["train", *missing], parts, strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasgen.data import Split
 from kerasgen.data.text import read_text, texts
-from kerasgen.errors import InputError, tell
+from kerasgen.errors import InputError
 
 TABLES = ("languages", "territories", "scripts", "currencies", "variants")
 LANGUAGES = ("de", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "sv", "tr")
@@ -40,11 +40,12 @@ def load_pairs(name: str, image_shape=None):
     kept = [row for row, full in rows if full and all(full)]
     longer = sum(len(row) > 2 for row in kept)
     halves = sum(any(full) for _, full in rows) - len(kept)
+    notes = []
     if longer:
-        tell(f"{name}: {longer} lines have more than two columns: two are read")
+        notes.append(f"{name}: {longer} lines have more than two columns: two are read")
     if halves:
-        tell(f"{name}: {halves} pairs with an empty side are left out")
-    return {"train": paired(kept)}, []
+        notes.append(f"{name}: {halves} pairs with an empty side are left out")
+    return {"train": paired(kept)}, [], notes
 
 
 def load_cldr_en_de():

@@ -1,9 +1,9 @@
-"""Sources: `load_<kind>(name, image_shape)` -> their splits, and label names."""
+"""Sources: `load_<kind>(name, image_shape)` -> what a `kerasgen.data.Source` holds."""
 
 import re
 
 from kerasgen.data import Split, images, pairs, text
-from kerasgen.data.images import load_folder
+from kerasgen.data.folder import load_folder
 from kerasgen.data.pairs import load_pairs
 from kerasgen.data.text import load_chorales, load_lines, load_text
 from kerasgen.errors import InputError, unknown
@@ -59,11 +59,11 @@ def load_tfds(name: str, image_shape):
             f"prepare it (see https://www.tensorflow.org/datasets/catalog): {what}"
         ) from error
     features = builder.info.features
-    names = features["label"].names if "label" in features else []
+    names = getattr(features["label"], "names", None) if "label" in features else None
     sides = builder.info.supervised_keys or ()
     return {
         key: _split(value, name, image_shape, sides) for key, value in arrays.items()
-    }, [*names]
+    }, [*(names or [])]
 
 
 def _split(arrays, name, image_shape, sides) -> Split:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasgen.data import Split, find_file
+from kerasgen.data import SPLITS, Split, find_file
 from kerasgen.errors import InputError, not_utf8
 from kerasgen.tokenizers import END, Tokenizer, padded
 
@@ -189,7 +189,7 @@ def load_chorales(name: str, image_shape=None):
 
     try:
         content = json.loads(read_text(name))
-        parts = {{"valid": "validation"}.get(k, k): part for k, part in content.items()}
+        parts = {SPLITS.get(key, key): part for key, part in content.items()}
         parts["train"] = list(music.in_all_keys(parts["train"]))
         written = {k: [music.text(piece) for piece in p] for k, p in parts.items()}
     except (ValueError, TypeError, AttributeError, KeyError) as error:

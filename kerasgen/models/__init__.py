@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 
+from kerasgen.data import classes
 from kerasgen.errors import InputError, unknown
 from kerasgen.models.base import GenerativeModel, Model, Phase
 from kerasgen.recipe import Recipe
@@ -21,15 +22,22 @@ def create(recipe: Recipe, data) -> Model:
         recipe: its family names the class, its `model` has the values.
         data: the `kerasgen.data.Data` that it is for.
     Raises:
-        InputError: for an unknown family or value, or one that is out of range.
+        InputError: for an unknown family or value, or one that is out of range, and
+            for data whose labels don't go with the model's classes.
     """
     if recipe.family not in Model.families:
         raise unknown("family", recipe.family, Model.families)
     kind = Model.families[recipe.family]
     values = recipe.model | kind.arguments(recipe, data)
+    signature = inspect.signature(kind.__init__)
     try:
-        inspect.signature(kind.__init__).bind(None, **values)
+        signature.bind(None, **values)
     except TypeError as error:
         raise InputError(f"model: {error}") from error
+    known = signature.parameters.get("classes")
+    if known:
+        wanted = values.get("classes", known.default)
+        needed = known.default is known.empty
+        values["classes"] = classes.checked(wanted, data, needed)
     options = {"ema_decay": recipe.train.ema_decay, "dtype": recipe.train.precision}
     return kind(**values, **options)

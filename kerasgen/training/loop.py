@@ -1,12 +1,14 @@
 """A recipe becomes a run: data, model, `model.fit`, a run directory."""
 
 import contextlib
+import json
 import math
 from pathlib import Path
 
 import keras
 
 from kerasgen import backend, data, models, zoo
+from kerasgen.data import classes
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
@@ -14,6 +16,7 @@ from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import atomic, folder_of_one
 from kerasgen.training.distribution import is_chief, strategy
+from kerasgen.zoo import LABELS
 
 # What may differ when a run is resumed: how long and where, not what is computed.
 MAY_CHANGE = (
@@ -69,14 +72,14 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     values = recipe.train
     keras.utils.set_random_seed(values.seed)
     with place.scope():
-        source = data.load(
-            recipe.data, recipe.input.image_shape, recipe.input.split_seed
-        )
+        source = data.load_for(recipe)
         model = models.create(recipe, source)
-        source = data.Data(
-            {name: model.examples(s, recipe) for name, s in source.splits.items()},
-            source.label_names,
-        )
+        notes = source.notes
+        if "classes" in model.get_config():
+            notes = notes + classes.unlike(source, model.classes)
+        source.splits = {
+            name: model.examples(split, recipe) for name, split in source.splits.items()
+        }
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
             _optimizers(values, model.phases(), total_steps),
@@ -97,12 +100,15 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     monitor = values.monitor or model.monitor
     if monitor is not None and monitor not in figures:
         raise unknown("train.monitor", monitor, figures)
+    for line in notes:
+        _show(quiet, line)
     _show(
         quiet,
         f"{recipe.name}: {model.count_params():,} parameters, "
         f"{len(source['train']):,} training examples, {total_steps:,} steps",
     )
 
+    _same_classes(source.label_names, out)
     recorder = Recorder(out, values, steps_per_epoch, source["validation"], place)
     if started:
         recorder.resume(model)
@@ -112,6 +118,10 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     if chief:  # only now: building the model has made all workers meet
         with atomic(out / "recipe.yaml") as temporary:
             temporary.write_text(recipe.text(), encoding="utf-8")
+        if source.label_names:
+            with atomic(out / LABELS) as temporary:
+                names = json.dumps(source.label_names, ensure_ascii=False)
+                temporary.write_text(names + "\n", encoding="utf-8")
 
     held_out = once(
         source["validation"], recipe.evaluate.batch_size, 0, recipe.input.binarize
@@ -253,6 +263,17 @@ def _same_run(recipe: Recipe, out: Path) -> None:
             f"the learning rate of {out} falls towards its end: resume with its "
             f"train.{key}, {theirs[key]}; or, for a longer run, give another --out, "
             f"and --init {out} to start from its weights"
+        )
+
+
+def _same_classes(names: list[str], out: Path) -> None:
+    """Refuse to resume where labels would now say other classes."""
+    before = zoo.label_names(zoo.Place(out / "model.keras", out))
+    if before and before != names:
+        changed = ", ".join(sorted({*before} ^ {*names})) or "their order"
+        raise InputError(
+            f"{out} is a run with other classes in its data ({changed}): resume with "
+            "its own data, or give another --out"
         )
 
 

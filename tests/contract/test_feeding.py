@@ -8,6 +8,7 @@ import pytest
 from test_contract import _without_dropout, fast_cases, small
 
 from kerasgen import backend, data, models
+from kerasgen.data import stream
 from kerasgen.training.checkpoint import state
 
 SIZES = [8, 8, 3]  # of batches: the last one is ragged
@@ -23,6 +24,20 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return self.rows[index]
+
+
+@pytest.fixture(autouse=True)
+def untuned_datasets(monkeypatch):
+    """The end of an iterator waits for the tuner: longer than all these tests take."""
+    import tensorflow as tf
+
+    for name in ("range", "from_generator", "from_tensor_slices"):
+        make = getattr(tf.data.Dataset, name)
+
+        def untuned(*arguments, make=make, **options):
+            return stream.untuned(make(*arguments, **options))
+
+        monkeypatch.setattr(tf.data.Dataset, name, untuned)
 
 
 def _arrays(rows):
@@ -73,17 +88,11 @@ WAYS = [
 ]
 UNET = {"name": "unet", "widths": [8, 8], "blocks": 1, "attention": [4]}
 CASES = [
-    *(
-        pytest.param(name, {}, id=name, marks=pytest.mark.xdist_group(name))
-        for name in fast_cases()
-    ),
-    pytest.param(
-        "ddpm_contract",
-        {"model.network": UNET},
-        id="unet",
-        marks=pytest.mark.xdist_group("unet"),
-    ),
+    pytest.param(name, {}, id=name, marks=pytest.mark.xdist_group(name))
+    for name in fast_cases()
 ]
+GROUP = pytest.mark.xdist_group("unet")
+A_UNET = pytest.param("ddpm_contract", {"model.network": UNET}, id="unet", marks=GROUP)
 
 
 class Fed:
@@ -140,7 +149,7 @@ def _close(found, expected):
 every_case = pytest.mark.parametrize("name, settings", CASES)
 
 
-@every_case
+@pytest.mark.parametrize("name, settings", [*CASES, A_UNET])
 def test_one_device(name, settings):
     fed = Fed(name, settings)
     moved = zip(fed.expected, fed.start, strict=False)  # networks come first

@@ -8,6 +8,7 @@ from PIL import Image
 
 from kerasgen import data
 from kerasgen.data import Split
+from kerasgen.data.holding import completed
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError
 
@@ -68,10 +69,56 @@ def test_crops_are_central():
     assert _fit(picture[None], (10, 10, 1)).min() == 255
 
 
-def test_unreadable_images_are_named(folder):
-    (folder / "dog" / "3.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"3\.png is not a readable image"):
-        data.load(f"folder:{folder}", (8, 8, 1))
+@pytest.mark.parametrize("n", [*range(22, 400, 7), 1797, 60_000])
+def test_5_percent_are_held_out_unless_told(n):
+    """As many as ever, so that test examples stay test examples."""
+    splits, _ = completed({"train": numbers(n)}, 0, 0.05)
+    held = max(1, n // 20)
+    sizes = [len(splits[name]) for name in ("train", "validation", "test")]
+    assert sizes == [n - 2 * held, held, held]
+
+
+def test_how_much_is_held_out_is_set():
+    loaded = data.load("bundled:digits", holdout=0.1)
+    sizes = {name: len(split) for name, split in loaded.splits.items()}
+    assert sizes == {"train": 1439, "validation": 179, "test": 179}
+    assert loaded.notes == []
+    splits, _ = completed({"train": numbers(100), "test": numbers(9)}, 0, 0.3)
+    assert {k: len(s) for k, s in splits.items()} == {
+        "train": 70,
+        "validation": 30,
+        "test": 9,
+    }
+    text = Split(np.array(["abcdefghij"], object))
+    splits, _ = completed({"train": text}, 0, 0.2)
+    assert [splits[k].x[0] for k in ("train", "validation", "test")] == [
+        "abcdef",
+        "gh",
+        "ij",
+    ]
+
+
+def test_few_held_out_examples_are_said():
+    _, notes = completed({"train": numbers(77)}, 0, 0.05)
+    assert len(notes) == 1 and notes[0].startswith(
+        "of 77 examples only 3 for validation and 3 for test are held out"
+    )
+    assert "input.holdout" in notes[0]
+    _, notes = completed({"train": numbers(77), "test": numbers(5)}, 0, 0.05)
+    assert "only 3 for validation are held out" in notes[0]
+    assert completed({"train": numbers(400)}, 0, 0.05)[1] == []
+
+
+@pytest.mark.parametrize("holdout", [0.0, 1.0, -0.1, 5.0, float("nan")])
+def test_what_is_no_share_is_refused(holdout):
+    with pytest.raises(InputError, match="input.holdout must be above 0 and below 1"):
+        data.load("bundled:digits", holdout=holdout)
+
+
+@pytest.mark.parametrize("x", [np.zeros((10, 2, 2, 1)), np.array(["a b"], object)])
+def test_something_is_left_to_train_on(x):
+    with pytest.raises(InputError, match=r"too few to train on, where 0.5 of them"):
+        completed({"train": Split(x)}, 0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +138,7 @@ def test_bad_sources_get_one_line(source, message):
 
 
 def test_empty_folders_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no PNG or JPEG files"):
+    with pytest.raises(InputError, match="no pictures below"):
         data.load(f"folder:{tmp_path}")
 
 

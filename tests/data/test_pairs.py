@@ -14,10 +14,14 @@ from kerasgen.errors import InputError
 
 
 def whole(source):
-    return data.load_splits(source, None)[0]["train"]
+    return data.load_splits(source, None).splits["train"]
 
 
-def test_two_files_are_pairs(tmp_path, capsys):
+def notes(source):
+    return [*data.load_splits(source, None).notes]
+
+
+def test_two_files_are_pairs(tmp_path):
     (tmp_path / "a.en").write_text("one\ntwo\n\nfour\n")
     with gzip.open(tmp_path / "a.de.gz", "wt", encoding="utf-8") as file:
         file.write("eins\nzwei\ndrei\nvier\n")
@@ -25,26 +29,27 @@ def test_two_files_are_pairs(tmp_path, capsys):
     assert split.x.tolist() == ["one", "two", "four"]  # a pair needs both
     assert split.y.tolist() == ["eins", "zwei", "vier"]
     assert split.take(slice(1)).y.tolist() == ["eins"]
-    assert "a.de.gz: 1 pairs with an empty side" in capsys.readouterr().err
+    (line,) = notes(f"pairs:{tmp_path}/a.en,{tmp_path}/a.de.gz")
+    assert "a.de.gz: 1 pairs with an empty side" in line
 
 
-def test_a_table_is_pairs(tmp_path, capsys):
+def test_a_table_is_pairs(tmp_path):
     (tmp_path / "a.tsv").write_text('a "b\tc\nd\te\n')
     split = whole(f"pairs:{tmp_path}/a.tsv")
     assert split.x.tolist() == ['a "b', "d"] and split.y.tolist() == ["c", "e"]
-    assert capsys.readouterr().err == ""
+    assert notes(f"pairs:{tmp_path}/a.tsv") == []
 
 
-def test_more_columns_and_empty_sides_are_counted(tmp_path, capsys):
+def test_more_columns_and_empty_sides_are_counted(tmp_path):
     """A third column says who wrote the texts, as Tatoeba's does."""
     name = f"{tmp_path}/a.tsv"
     lines = ["a\tb\tsource 1", "\tc", "d\t ", "", "\t", "e\tf\tsource 2\tmore", "g\th"]
     (tmp_path / "a.tsv").write_text("\n".join(lines) + "\n")
     split = whole(f"pairs:{name}")
     assert split.x.tolist() == ["a", "e", "g"] and split.y.tolist() == ["b", "f", "h"]
-    assert capsys.readouterr().err.splitlines() == [
-        f"kerasgen: {name}: 2 lines have more than two columns: two are read",
-        f"kerasgen: {name}: 2 pairs with an empty side are left out",
+    assert notes(f"pairs:{name}") == [
+        f"{name}: 2 lines have more than two columns: two are read",
+        f"{name}: 2 pairs with an empty side are left out",
     ]
 
 

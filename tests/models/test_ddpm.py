@@ -1,6 +1,7 @@
 """The diffusion model: its equations, guidance, and a user's own Keras workflow."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -282,6 +283,16 @@ def test_restore(files, tmp_path):
     arguments = [str(files / "model.keras"), str(files / "pictures"), "--out", str(out)]
     assert main(["restore", *arguments, "--task", "deblur", "--quiet"]) == 0
     assert np.load(out).shape == (3, 8, 8, 1)
+
+
+def test_of_a_folder_what_cannot_be_read_is_skipped(files, tmp_path, capsys):
+    folder, out = tmp_path / "pictures", tmp_path / "all.npy"
+    shutil.copytree(files / "pictures", folder)
+    (folder / "1.png").write_bytes(b"no image")
+    arguments = [str(files / "model.keras"), str(folder), "--out", str(out)]
+    assert main(["restore", *arguments, "--task", "deblur"]) == 0
+    assert np.load(out).shape == (2, 8, 8, 1)
+    assert "1 skipped: 1.png (no picture of a known" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_no_words_are_no_error():
 def test_labels_are_needed():
     model = classifier()
     model.compile()
-    with pytest.raises(InputError, match="needs labels: give .texts, labels."):
+    with pytest.raises(InputError, match="learns from labels: give .texts, labels."):
         model.fit(TEXTS, verbose=0)
     with pytest.raises(InputError, match="labels must be at least 2"):
         classifier(labels=["one"])

@@ -213,7 +213,10 @@ def test_targets_are_smoothed_in_training_only():
         (lambda m: m.translate(["xyz"]), "does not know the character 'x'"),
         (lambda m: m.compile(loss="mse"), "Translator has its own loss"),
         (lambda m: m.changed(beam=5), "beam must be at most 4, of so many tokens"),
-        (lambda m: m.fit(SOURCES, verbose=0), "needs pairs, .sources, targets."),
+        (
+            lambda m: m.fit(SOURCES, verbose=0),
+            "learns from pairs: give .so",
+        ),
         (lambda m: m.predict(SOURCES, verbose=0), "needs pairs, .* but to `translate`"),
     ],
 )

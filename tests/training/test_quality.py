@@ -164,7 +164,11 @@ def test_a_gan_that_collapses_is_named(
     [
         ("autoencoder_digits", {}, "is for models that draw images"),
         ("vae_digits", {"train.quality_samples": 1}, "at least 2, two a class, not 1"),
-        ("vae_digits", {"model.classes": 9, "train.quality_samples": 9}, "at least 18"),
+        (
+            "vae_digits",
+            {"model.classes": 10, "train.quality_samples": 9},
+            "at least 20",
+        ),
         ("vae_digits", {"train.monitor": "val_fcd"}, "unknown train.monitor"),
         ("vae_digits", {"evaluate.features": "mnist"}, "takes images of shape"),
     ],
