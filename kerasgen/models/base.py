@@ -32,7 +32,8 @@ class Phase:
         losses: function `(batch, noise, training)` -> dict of terms of shape
             `(batch,)`. The first is minimised; all are reported.
         terms: the names of those terms.
-        repeats: how often the phase runs in a step, each time with new noise.
+        repeats: how often the phase runs in a step, each time with new noise and its
+            own part of the batch, a `repeats`-th of the rows.
     """
 
     name: str
@@ -84,7 +85,9 @@ class Model(Trainer, keras.Model):
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
-        arguments |= arguments.pop("kwargs", {})
+        for parameter in bound.signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(parameter.name, {})
         object.__setattr__(model, "_arguments", arguments)
         return model
 
@@ -141,16 +144,38 @@ class Model(Trainer, keras.Model):
     def after_epoch(self, held_out) -> None:
         """What a run does with validation data after each epoch; nothing."""
 
-    def compile(self, optimizer="adam", loss=None, **options):
+    def compile(self, optimizer=None, loss=None, **options):
         """See `kerasgen.models.trainers`.
 
+        Where there are several phases, `<phase>_optimizer=` is the optimizer of one, as
+        `d_optimizer=` and `g_optimizer=` are by its first letter.
+
         Raises:
-            InputError: for a `loss`, where the model has its own.
+            InputError: for a `loss` or metrics, where the model has its own.
         """
-        if loss is not None and self.own_loss:
-            name = type(self).__name__
-            raise InputError(f"{name} has its own loss: call compile without loss=")
-        super().compile(optimizer, loss, **options)
+        phases, name = self.phases(), type(self).__name__
+        keys = {f"{p.name[0]}_optimizer": p.name for p in phases}
+        keys |= {f"{p.name}_optimizer": p.name for p in phases}
+        given = {keys[k]: options.pop(k) for k in list(options) if k in keys}
+        if given and optimizer is not None:
+            raise InputError("compile: optimizer= is for all phases: give no other too")
+        losses = [key for key in options if key.endswith("loss_fn")]
+        losses += ["loss"] * (loss is not None)
+        if losses and self.own_loss:
+            call = f"call compile without {losses[0]}="
+            raise InputError(f"{name} has its own loss: {call}")
+        terms = [term for phase in phases for term in phase.terms]
+        for key in ("metrics", "weighted_metrics"):
+            found = options.get(key)
+            if found and self.own_loss:
+                found = found if isinstance(found, (list, tuple)) else [found]
+                if not all(isinstance(m, str) and m in terms for m in found):
+                    own = f"measures {', '.join(terms)} itself"
+                    raise InputError(f"{name} {own}: call compile without {key}=")
+                del options[key]  # it reports them anyway
+        if options.get("loss_weights") is not None:
+            raise InputError(f"{name} has one loss: call compile without loss_weights=")
+        super().compile(given or optimizer or "adam", loss, **options)
 
     # Building and saving.
 

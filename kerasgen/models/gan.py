@@ -95,7 +95,10 @@ class GAN(TakesImages, GenerativeModel):
         loss: "non_saturating", "hinge", "least_squares" or "wasserstein".
         penalty: "none", "gradient_penalty" or "r1", added to the discriminator's loss.
         penalty_weight: its factor: lambda, or gamma of R1.
-        critic_repeats: updates of the discriminator a step.
+        critic_repeats: updates of the discriminator a step. Each sees images of its
+            own, as in algorithm 1 of Gulrajani et al. (2017): the batch of a step is
+            dealt out to them, so `batch_size` is `critic_repeats` times what one
+            update sees. The generator draws as many images as the batch has.
         augment: augmentation -> strength, of all images that the discriminator sees
             (`kerasgen.augmentation`).
         classes: number of classes of a label-conditional model; 0 for none.

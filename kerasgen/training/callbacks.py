@@ -61,10 +61,25 @@ class Progressbar(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run, with advice, at the first loss that is no number."""
+    """Ends the run, with advice, where a loss is no number.
+
+    To look at a log is to wait for its step, so it does so now and then, and before
+    anything is saved. Logs are means over the epoch: they stay no number until its end.
+    """
+
+    EVERY = 20  # steps
 
     def on_train_batch_end(self, batch, logs=None):
-        for name, value in logs.items():
+        if batch % self.EVERY == 0:
+            self.check(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.check(logs)
+
+    def check(self, logs):
+        """Raise `RunError` for a term of the model that is no number."""
+        for name in self.model.terms:
+            value = logs[name]
             if not math.isfinite(float(value)):
                 raise RunError(
                     f"{name} is {float(value)} at step {self.model.steps_taken}: lower "
@@ -101,6 +116,11 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.best = [], None
         self.path = out / "train_state.npz"
         self.metric_values = self.writer = None
+        self.guard = StopOnNaN()
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.guard.set_model(model)
 
     def resume(self, model) -> None:
         """Continue from the state on disk, if there is one."""
@@ -137,6 +157,7 @@ class Recorder(keras.callbacks.Callback):
         # Not at the end of an epoch, whose row of the history isn't there yet.
         # JAX's loop gives the model its values back wherever `self.model` is read.
         if batch + 1 < self.params["steps"] and self._due(self.before + batch + 1):
+            self.guard.check(logs)
             self._save()
 
     def _due(self, step: int) -> bool:

@@ -165,6 +165,52 @@ def test_each_phase_trains_its_own_network(small_images):
     assert iterations == {"discriminator": 3, "generator": 1}
 
 
+class Seen(kerasgen.GAN):
+    """Notes the first pixel of the real images that each update of the critic sees."""
+
+    def discriminator_losses(self, batch, noise, training):
+        tens = 25.5 * batch["images"][:, 0, 0, 0]
+        self.seen_reals.append([round(float(value)) for value in tens])
+        return super().discriminator_losses(batch, noise, training)
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeats", "seen"),
+    [
+        (7, 3, [[0, 3, 6], [1, 4], [2, 5]]),
+        (6, 2, [[0, 2, 4], [1, 3, 5]]),
+        (2, 3, [[0], [1], [0]]),  # the last batch of an epoch may be as small
+        (3, 1, [[0, 1, 2]]),
+    ],
+)
+def test_each_critic_update_sees_images_of_its_own(rows, repeats, seen):
+    model = Seen((8, 8, 1), 4, **NETWORKS, critic_repeats=repeats)
+    model.compile(run_eagerly=True)
+    model.seen_reals = []
+    tens = np.arange(0, 10 * rows, 10, dtype="uint8")
+    images = np.tile(tens[:, None, None, None], (1, 8, 8, 1))
+    model.fit(images, batch_size=rows, shuffle=False, verbose=0)
+    assert model.seen_reals == seen
+
+
+@pytest.mark.parametrize("batch", [8, 7, 22])
+def test_critic_updates_of_replicas_are_those_of_one_device(
+    batch, two_replicas, small_images
+):
+    def trained():
+        model = small(critic_repeats=3, penalty="gradient_penalty", ema_decay=0.9)
+        model.compile(keras.optimizers.Adam(0.01, epsilon=1e-3), seed=2)
+        rows = small_images[:22]  # the last batch: 6, 1 or 22 rows
+        model.fit(rows, batch_size=batch, epochs=2, shuffle=False, verbose=0)
+        return [v.numpy() for v in model.variables]
+
+    one = trained()
+    with two_replicas.scope():
+        two = trained()
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_only_the_generator_is_averaged_with_its_statistics(small_images):
     network = {"name": "dcgan", "widths": [6, 4], "kernel": 3}
     model = small(generator=network, ema_decay=0.9)
@@ -260,6 +306,106 @@ def test_a_users_own_workflow(small_images, tmp_path):
     for other in (model, loaded):  # both optimizers continue where they were
         other.fit(small_images, shuffle=False, verbose=0)
     np.testing.assert_allclose(loaded.generate(3), model.generate(3), atol=1e-6)
+
+
+class AtBatch(keras.callbacks.Callback):
+    """Sets a rate before the second batch."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 1:
+            self.model.optimizer.learning_rate = 0.02
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("callback", "expected"),
+    [
+        (keras.callbacks.LearningRateScheduler(lambda epoch: 0.04 / 2**epoch), 0.01),
+        (
+            keras.callbacks.ReduceLROnPlateau(
+                "real_score", factor=0.5, patience=1, mode="min", min_delta=1e9
+            ),
+            0.02,
+        ),
+        (AtBatch(), 0.02),
+    ],
+    ids=["scheduler", "plateau", "batch"],
+)
+def test_callbacks_move_all_rates(callback, expected, dtype, small_images):
+    """The generator's is a quarter of the discriminator's, and stays it."""
+    model = small(dtype=dtype)
+    model.compile(
+        d_optimizer=keras.optimizers.Adam(0.08), g_optimizer=keras.optimizers.SGD(0.02)
+    )
+    history = model.fit(
+        small_images, batch_size=25, epochs=3, callbacks=[callback], verbose=0
+    ).history
+    rates = {k: float(o.learning_rate) for k, o in model.optimizers.items()}
+    expected = {"discriminator": expected, "generator": expected / 4}
+    assert rates == pytest.approx(expected)
+    if not isinstance(callback, AtBatch):
+        logged = np.float32(history["discriminator_learning_rate"])
+        np.testing.assert_allclose(history["learning_rate"], logged)
+        np.testing.assert_allclose(history["generator_learning_rate"], logged / 4)
+        assert len(set(logged)) == 3 or logged[-1] != logged[0]
+
+
+def test_the_moved_rate_is_the_one_that_trains(small_images):
+    """A discriminator that stands still stops the generator in the same epoch."""
+    model = small()
+    model.compile(keras.optimizers.SGD(0.1))
+    still = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
+    before = [v.numpy() for v in model.trainable_variables]
+    model.fit(small_images, epochs=2, callbacks=still, verbose=0)
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_a_schedule_is_not_overwritten(dtype, small_images):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    model = small(dtype=dtype)
+    model.compile(keras.optimizers.SGD(schedule))
+    model.fit(small_images, verbose=0)
+    still = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
+    with pytest.raises(TypeError, match="not settable"):
+        model.fit(small_images, callbacks=[still], verbose=0)
+
+
+def test_a_callback_learns_which_losses_there_are(small_images, capsys, recwarn):
+    model = small()
+    model.compile()
+    callbacks = [keras.callbacks.EarlyStopping(), keras.callbacks.TerminateOnNaN()]
+    model.fit(small_images, epochs=3, callbacks=callbacks, verbose=0)
+    error = capsys.readouterr().err
+    assert error.count("EarlyStopping: a GAN has no val_loss; set monitor= to") == 1
+    assert "discriminator_loss, real_score" in error
+    assert not [w for w in recwarn if "Early stopping" in str(w.message)]
+    named = keras.callbacks.EarlyStopping("generator_loss", mode="min")
+    model.fit(small_images, callbacks=[named], verbose=0)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["accuracy"]}, "GAN measures .*: call compile without metrics="),
+        ({"weighted_metrics": ["auc"]}, "call compile without weighted_metrics="),
+        ({"loss_weights": [1.0]}, "call compile without loss_weights="),
+        ({"loss_fn": "mse"}, "has its own loss: call compile without loss_fn="),
+        ({"d_optimizer": "adam"}, "no optimizer for phase 'generator'"),
+        ({"d_optimizer": "adam", "optimizer": "sgd"}, "is for all phases"),
+    ],
+)
+def test_compile_ignores_nothing(options, message):
+    with pytest.raises(InputError, match=message):
+        small().compile(**options)
+
+
+def test_a_metric_of_its_own_may_be_asked_for(small_images):
+    model = small()
+    model.compile(metrics=["separation"])
+    assert "separation" in model.evaluate(small_images, verbose=0, return_dict=True)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def test_init_of_another_shape_says_which_weight(digits_run, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_no_state_without_numbers_is_saved(tmp_path):
+    """Whatever the step at which a state is due, long before the next regular look."""
+    settings = {"train.learning_rate": 1e30, "train.steps": 15}
+    settings |= {"train.checkpoint_steps": 14, "train.steps_per_execution": 1}
+    with pytest.raises(RunError, match="is nan at step 14"):
+        loop.train(recipe.read("vae_digits", settings), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "train_state.npz").exists()
+
+
 def test_init_starts_from_a_models_weights(digits_run, tmp_path):
     arguments = ["train", "vae_digits", "--out", str(tmp_path / "run"), "--quiet"]
     arguments += ["--steps", "1", "--set", "train.learning_rate=0.0"]

@@ -8,16 +8,20 @@ are taken, where a replica stands among others, and who holds the variables.
 
 import contextlib
 import functools
+import inspect
 
 import keras
 from keras import ops, tree
 
-from kerasgen.errors import InputError, require_positive, unknown
+from kerasgen.errors import require_positive
+from kerasgen.models.trainers.callbacks import Rates, accompanied
 from kerasgen.models.trainers.feeding import Feed, is_text
+from kerasgen.models.trainers.optimizers import decay_matrices, of_phases
 from kerasgen.networks.dropout import masks
 from kerasgen.random import Noise, fold
 
 TRAIN, TEST, DROPOUT = 0, 1, 2  # what is drawn
+FIT = list(inspect.signature(keras.Model.fit).parameters)[3:]  # after self, x and y
 
 
 class Trainer:
@@ -70,7 +74,9 @@ class Trainer:
 
         Args:
             optimizer: anything Keras takes, copied for each phase where there are
-                several; or a dict phase name -> optimizer.
+                several; or a dict phase name -> optimizer. Its `weight_decay` is for
+                matrices: not for biases, gains and embeddings, unless its
+                `exclude_from_weight_decay` was called, which then says it all.
             loss: only for models that don't bring their own.
             seed: seed of all noise in training.
             accumulate: number of parts that a batch is computed in, one after the
@@ -81,8 +87,9 @@ class Trainer:
         """
         require_positive(accumulate=accumulate)
         phases = self.phases()
-        optimizers = _optimizers(optimizer, [phase.name for phase in phases])
-        if self.dtype_policy.name == "mixed_float16":
+        optimizers = of_phases(optimizer, [phase.name for phase in phases])
+        scales = options.get("auto_scale_loss", True)
+        if scales and self.dtype_policy.name == "mixed_float16":
             optimizers = {k: self._scaled(value) for k, value in optimizers.items()}
         chosen = options.get("jit_compile", "auto")
         xla = self._xla(chosen, options.get("run_eagerly", False))
@@ -90,11 +97,13 @@ class Trainer:
             options["jit_compile"] = xla
             super().compile(optimizers[phases[0].name], loss, **options)
             for phase in phases:
+                decay_matrices(optimizers[phase.name], phase.variables)
                 optimizers[phase.name].build(phase.variables)
             self.optimizers = optimizers
             names = [term for phase in phases for term in phase.terms]
             terms = {name: keras.metrics.Mean(name) for name in names}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
+        object.__setattr__(self, "_rates", Rates(optimizers))
         self.seed, self.accumulate = seed, accumulate
         chosen = options | {"jit_compile": chosen}
         object.__setattr__(self, "_compile_options", chosen)  # may hold metrics
@@ -133,14 +142,16 @@ class Trainer:
             InputError: for data that the model can't learn from, before the first step
                 or, of a Dataset or generator, at the batch that has it.
         """
+        options |= dict(zip(FIT, arguments, strict=False))
         feed, held = Feed(self), options.get("validation_data")
         if held is not None:
             is_tuple = isinstance(held, (tuple, list)) and not is_text(held)
             found = self._fed(feed, *(held if is_tuple else (held,)))
             options["validation_data"] = found if is_tuple else found[0]
         x, y, sample_weight = self._fed(feed, x, y, sample_weight)
-        with feed.told():
-            return super().fit(x, y, *arguments, sample_weight=sample_weight, **options)
+        given = options.get("callbacks")
+        with feed.told(), accompanied(self, given) as options["callbacks"]:
+            return super().fit(x, y, sample_weight=sample_weight, **options)
 
     def evaluate(self, x=None, y=None, *arguments, sample_weight=None, **options):
         """As in Keras, and as `fit` here."""
@@ -179,16 +190,42 @@ class Trainer:
     def _train(self, data):
         """Run every phase once (or `repeats` times) and report its terms."""
         *batch, total = self._unpack(data)
-        parts = list(_parts(batch, self.accumulate))
         for index, phase in enumerate(self.phases()):
             optimizer, variables = self.optimizers[phase.name], phase.variables
-            for repeat in range(phase.repeats):
+            deals = [(batch, total)]
+            if phase.repeats > 1:
+                deals = self._dealt(batch, phase.repeats)
+            for repeat, (rows, total) in enumerate(deals):
+                parts = list(_parts(rows, self.accumulate))
                 key = fold(self.seed, TRAIN, self.step, index, repeat)
                 gradients = self._sum_of_gradients(phase, key, total, parts)
                 self._apply(optimizer, gradients, variables)
         self._update_averages()
         self.step.assign_add(1)
         return self.get_metrics_result()
+
+    def _dealt(self, batch, count: int):
+        """A batch dealt out to `count` updates like cards, each with its total.
+
+        It goes by the global numbers of the rows, so that an update has the same rows
+        on one replica or many. Where there are fewer rows than updates, they are dealt
+        out again.
+        """
+        rows, replicas = batch[2], self._replica()[1]
+        n = self._summed(ops.shape(rows)[0])
+        first = 0 if replicas == 1 else ops.sum(rows[:1])  # 0 where it has none
+        # A number where it is one: JAX slices by numbers only.
+        least = min(n, count) if isinstance(n, int) else ops.minimum(n, count)
+        for i in range(count):
+            start = (i % least - first) % count
+            dealt = tree.map_structure(
+                lambda v: v[start::count],  # noqa: B023
+                batch,
+                none_is_leaf=False,
+            )
+            share = self.row_weights(dealt[0])
+            total = ops.shape(dealt[2])[0] if share is None else ops.sum(share)
+            yield dealt, ops.cast(self._summed(total), "float32")
 
     def _sum_of_gradients(self, phase, key, total, parts):
         """Of what a phase minimises, over all parts of a batch; reports its terms."""
@@ -273,19 +310,3 @@ def _parts(batch, count: int):
     for i in range(count):
         part = slice(n * i // count, n * (i + 1) // count)
         yield tree.map_structure(lambda v: v[part], batch, none_is_leaf=False)  # noqa: B023
-
-
-def _optimizers(optimizer, names: list[str]) -> dict:
-    """One optimizer a phase."""
-    if isinstance(optimizer, dict) and "class_name" not in optimizer:
-        for name in optimizer:
-            if name not in names:
-                raise unknown("phase", name, names)
-        missing = [name for name in names if name not in optimizer]
-        if missing:
-            raise InputError(f"no optimizer for phase {missing[0]!r}")
-        return {name: keras.optimizers.get(optimizer[name]) for name in names}
-    first = keras.optimizers.get(optimizer)
-    config = keras.optimizers.serialize(first)
-    copies = {name: keras.optimizers.deserialize(config) for name in names[1:]}
-    return {names[0]: first} | copies
