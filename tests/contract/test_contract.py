@@ -125,9 +125,11 @@ def served(model) -> dict:
     }
 
 
-def test_a_run_leaves_its_files(run):
+def test_a_run_leaves_its_files(tiny, run):
     names = {path.name for path in run.iterdir()}
     expected = {"recipe.yaml", "model.keras", "best.keras", "train_state.npz"}
+    labelled = data.load(tiny.data, tiny.input.image_shape).label_names
+    expected |= {"labels.json"} if labelled else set()
     assert names == expected | {"history.csv", "samples", "tensorboard"}
     assert [path.stem for path in (run / "samples").iterdir()] == ["epoch_0001"]
 
