@@ -139,7 +139,7 @@ def test_labels_condition_both_networks(small_images, tmp_path):
     by_label = [vae.generate(2, label=k) for k in (-1, 0, 1, 2)]
     assert all(not np.allclose(by_label[0], other) for other in by_label[1:])
     np.testing.assert_array_equal(vae.generate(2), by_label[0])
-    with pytest.raises(InputError, match="label must be at least -1 and below 3"):
+    with pytest.raises(InputError, match="label must be at least -1 and at most 2"):
         vae.generate(2, label=3)
     mean = vae.serve("encode", images=small_images[:2] / 255.0, label=[0, 1])["mean"]
     assert mean.shape == (2, 4)
