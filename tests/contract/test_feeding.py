@@ -105,7 +105,7 @@ class Fed:
         keras.utils.set_random_seed(0)
         self.model = models.create(tiny, source)
         # A larger epsilon: Adam turns rounding of tiny gradients into whole steps.
-        optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-2, global_clipnorm=1.0)
+        optimizer = keras.optimizers.Adam(5e-3, epsilon=1e-2, global_clipnorm=1.0)
         self.model.compile(optimizer, jit_compile=False, **options)
         split = self.model.examples(source["train"], tiny).take(slice(sum(sizes)))
         parts = [part for part in (split.x, split.y) if part is not None]
@@ -157,7 +157,7 @@ every_case = pytest.mark.parametrize("name, settings", CASES)
 def test_one_device(name, settings):
     fed = Fed(name, settings)
     moved = zip(fed.expected, fed.before, strict=True)
-    assert any(np.abs(a - b).max() > 1e-4 for a, b in moved)
+    assert any(np.abs(a - b).max() > 5e-5 for a, b in moved)
     for way in WAYS:
         _close(fed.after(way), fed.expected)
     row, options = fed.rows[-1], {"return_dict": True}
