@@ -1,0 +1,71 @@
+"""What images and labels users give, and what they are told."""
+
+import numpy as np
+import pytest
+
+from kerasgen.errors import InputError
+from kerasgen.labels import check_labels, label_numbers
+from kerasgen.models.images import check_images, image_batch
+from kerasgen.networks.group_norm import GroupNorm
+
+SHAPE = (2, 2, 1)
+RAMP = np.linspace(0.0, 1.0, 12, dtype="float32").reshape(3, *SHAPE)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64"])
+def test_whole_numbers_of_any_type_count_to_255(dtype):
+    images = np.round(RAMP * 255).astype(dtype)
+    check_images(images, SHAPE)
+    found = np.asarray(image_batch(images, SHAPE)["images"])
+    np.testing.assert_allclose(found, images / 255.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "line"),
+    [
+        (RAMP * 255, "from 0 to 255, where floats are in .0, 1.: give images / 255"),
+        (RAMP * 2 - 1, r"from -1 to 1, .* give \(images \+ 1\) / 2"),
+        (RAMP * np.nan, "no numbers .NaN."),
+        ((RAMP * 65535).astype("int32"), "from 0 to 65535, where whole numbers are 0"),
+        (np.round(RAMP).astype("int64"), "of whole numbers 255 is white"),
+        (RAMP[0], r"must have shape \(batch, 2, 2, 1\), not .* wants .batch\(64\)"),
+        ({"image": RAMP}, "not as a dict"),
+    ],
+)
+def test_other_images_get_a_line(images, line):
+    with pytest.raises(InputError, match=line):
+        check_images(images, SHAPE)
+
+
+def test_labels_are_numbers_one_hot_rows_or_names():
+    y = np.array([2, 0, 1])
+    for labels in (y, y[:, None], np.eye(3)[y], y.astype("float32")):
+        check_labels(labels, 3)
+        np.testing.assert_array_equal(np.asarray(label_numbers(labels)), y)
+    check_labels(np.array(["a", b"b"], object), 2, names=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "least", "line"),
+    [
+        (np.array([1, 3]), -1, "label 3 is none .* from -1 to 2"),
+        (np.array([-1, 2]), 0, "label -1 is none .* from 0 to 2"),
+        (np.array([0.5]), -1, "label 0.5 is none"),
+        (np.eye(4), -1, "one-hot labels have 4 columns, and the model 3"),
+        (np.zeros((2, 3)), -1, "a single 1"),
+        (np.array(["cta"], object), 0, "unknown label 'cta': did you mean cat"),
+    ],
+)
+def test_other_labels_get_a_line(labels, least, line):
+    names = ["cat", "dog", "owl"] if labels.dtype == object else ()
+    with pytest.raises(InputError, match=line):
+        check_labels(labels, 3, least, names)
+
+
+def test_group_norm_where_the_mean_is_a_thousand_deviations():
+    rng = np.random.default_rng(0)
+    x = rng.normal(1000.0, 1.0, (2, 8, 8, 8)).astype("float32")
+    wide = x.astype("float64").reshape(2, 8, 8, 2, 4)
+    mean, variance = (f(wide, axis=(1, 2, 4), keepdims=True) for f in (np.mean, np.var))
+    expected = ((wide - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
+    np.testing.assert_allclose(np.asarray(GroupNorm()(x)), expected, atol=2e-3)
