@@ -147,14 +147,18 @@ def server(
                 f"{next(iter(settings))} is fixed in exported files: choose it when "
                 "you export, or use --runtime keras"
             )
-        from kerasgen.export import manifest, runtimes
+        from kerasgen.export import manifest, operations, runtimes
 
+        format = runtimes.format(runtime)
+        wrong = manifest.differences(place.folder, runtimes.folder(runtime) + "/")
+        wrong = wrong or operations.problems(place.folder, [format])
+        if wrong:  # a graph can do what any program can
+            raise InputError(f"{place.folder}: {'; '.join(wrong)}: nothing is run")
         serve = runtimes.server(runtime, place.folder)
-        described = manifest.read(place.folder)["signatures"]
         described = {
             name: entry
-            for name, entry in described.items()
-            if entry.get("only") in (None, runtime)
+            for name, entry in manifest.read(place.folder)["signatures"].items()
+            if entry.get("only") in (None, format)
             and runtimes.path(runtime, place.folder, name).exists()
         }
     if signature is not None and signature not in described:

@@ -1,8 +1,10 @@
 """Export: a trained model becomes files that other runtimes run, or nothing at all."""
 
+import contextlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from kerasgen import pictures
@@ -10,6 +12,7 @@ from kerasgen.backend import require_tensorflow
 from kerasgen.errors import InputError, RunError, require, unknown
 from kerasgen.export import (
     card,
+    contents,
     litert,
     manifest,
     onnx,
@@ -18,13 +21,14 @@ from kerasgen.export import (
     savedmodel,
     serving,
 )
-from kerasgen.export.verify import example, failures, parity
+from kerasgen.export.contents import SEED_RULE
+from kerasgen.export.questions import FIXED
+from kerasgen.export.verify import failures, parity
 from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS, Recipe
 from kerasgen.training.checkpoint import atomic
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
-SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^32"
 
 
 def export(model: Model, path, format: str = "artifact", **options) -> Path:
@@ -77,22 +81,17 @@ def write_artifact(
             raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
         raise InputError(f"{path} holds something else than an artifact: remove it")
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
-        folder = Path(scratch) / "artifact"
-        folder.mkdir()
+    with replaced(path) as folder:
         unsupported = _write_formats(model, folder, formats, recipe, labels)
-        operations.check(folder)
+        _refuse(operations.problems(folder))
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
             _write_json(folder / "tokenizer.json", model.codec.values())
         rows = parity(model, folder)
-        wrong = failures(rows)
-        if wrong:
-            raise RunError(f"export failed: {'; '.join(wrong)}")
         exact = [row for row in rows if row["runtime"] in runtimes.RUNTIMES]
-        variants = _usable(folder, rows)
-        compared = {"rows": exact, "variants": variants, "unsupported": unsupported}
-        _write_json(folder / "parity.json", compared)
+        _refuse(failures(exact))
+        compared = {"rows": exact, **_variants(model, folder, rows)}
+        _write_json(folder / "parity.json", compared | {"unsupported": unsupported})
         seed = recipe.train.seed if recipe else 0
         # Figures keep the seed and the versions that they were measured with.
         nothing = {"figures": {}, "seed": seed, "versions": manifest.versions()}
@@ -104,17 +103,10 @@ def write_artifact(
             if recipe and recipe.evaluate.molecules:
                 pictures.write(folder / title, pictures.molecules(picture)[None])
         card.write(model, folder, recipe, examples)
-        described = {k: s.describe() for k, s in model.signatures().items()}
-        about = {"signatures": described, "seed_rule": SEED_RULE, "seed": seed}
-        about["parameters"] = model.count_params()
-        about["labels"] = list(labels)
-        constants = model.constants().items()
-        about["constants"] = {key: value.tolist() for key, value in constants}
+        about = {"formats": list(formats), "labels": list(labels), "seed": seed}
+        about |= contents.about(model)
         manifest.write(folder, about | {"versions": manifest.versions()})
-        folder.chmod(0o755)
-        if path.exists():
-            path.rename(Path(scratch) / "old")
-        shutil.move(folder, path)
+        _refuse(contents.problems(model, folder))
 
 
 def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
@@ -123,7 +115,7 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     name = recipe.name if recipe else model.name
     savedmodel.write(model, folder / "1")  # LiteRT files are made from it
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
-    requests = {key: example(s, 1) for key, s in served.items()}
+    requests = {key: FIXED[0].inputs(s) for key, s in served.items()}
     serving.write_warmup(folder / "1", name, requests)
     if "onnx" in formats:
         about = {"name": name, "seed_rule": SEED_RULE}
@@ -150,19 +142,73 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     ]
 
 
-def _usable(folder, rows) -> list[dict]:
-    """The rows of variants that answer; files of others are removed."""
-    variants = [row for row in rows if row["runtime"] in runtimes.VARIANTS]
-    of = {(row["runtime"], row["signature"]) for row in variants if not row["ok"]}
-    for runtime, signature in of:
-        runtimes.path(runtime, folder, signature).unlink()
-    return [row for row in variants if (row["runtime"], row["signature"]) not in of]
+def _variants(model, folder, rows) -> dict[str, list[dict]]:
+    """The rows of "variants" that answer near enough; of others the files are removed,
+    and the reasons are what is "left_out"."""
+    reasons = {}
+    for row in rows:
+        if row["runtime"] in runtimes.VARIANTS and not row["ok"]:
+            reason = row.get("error", f"differs by {row['rms_difference']}")
+            reasons[row["signature"], row["runtime"]] = reason
+    for name, runtime in reasons:
+        runtimes.path(runtime, folder, name).unlink()
+    for path in (folder / "onnx").glob("*.weights"):
+        if path.name not in contents.weights(folder):
+            path.unlink()
+    kept = [
+        row
+        for row in rows
+        if row["runtime"] in runtimes.VARIANTS
+        and (row["signature"], row["runtime"]) not in reasons
+    ]
+    for name, runtime in contents.variants(model):
+        exact = runtimes.path(runtimes.format(runtime), folder, name)
+        if exact.exists() and not runtimes.path(runtime, folder, name).exists():
+            reasons.setdefault((name, runtime), "saves little")
+    left_out = [
+        {"signature": name, "runtime": runtime, "reason": reason}
+        for (name, runtime), reason in reasons.items()
+    ]
+    return {"variants": kept, "left_out": left_out}
+
+
+def _refuse(lines: list[str]) -> None:
+    if lines:
+        raise RunError(f"export failed: {'; '.join(lines)}")
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A new folder, to be written; then it is `path`, and what was there is gone.
+
+    Where anything fails there is what was there before. A process that is killed while
+    it renames leaves the old folder beside, under a name of its own, from which the
+    next one restores it.
+    """
+    path = path.resolve()  # of a link, where it leads
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        yield new
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_savedmodel(model, path):
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
         savedmodel.write(model, Path(scratch) / "1")
-        operations.check(Path(scratch))
+        _refuse(operations.problems(Path(scratch)))
         if path.exists():
             raise InputError(f"{path} exists already: remove it or give another path")
         shutil.move(Path(scratch) / "1", path)

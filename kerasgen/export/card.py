@@ -71,14 +71,21 @@ def _facts(model, folder, recipe) -> str:
         f"{', '.join(names)}; largest difference {worst:.1e}"
     )
     for kind, bits in (("fp16", 16), ("int8", 8)):
-        losses = [
-            row["max_abs_difference"]
-            for row in parity["variants"]
-            if row["runtime"].endswith(kind)
-        ]
-        if losses:
+        rows = [row for row in parity["variants"] if row["runtime"].endswith(kind)]
+        values = [row for row in rows if "tokens" not in row]
+        parts = []
+        if values:
+            rms = max(row["rms_difference"] for row in values)
+            most = max(row["max_abs_difference"] for row in values)
+            parts = [
+                f"values differ by {rms:.1e} (root mean square), {most:.1e} at most"
+            ]
+        if len(rows) > len(values):
+            share = max(r["max_abs_difference"] for r in rows if "tokens" in r)
+            parts.append(f"{share:.0%} of tokens are others")
+        if rows:
             what = f"Weights of {bits} bits (`*.{kind}.*`)"
-            lines.append(f"- {what}: answers differ by {max(losses):.1e}")
+            lines.append(f"- {what}: {', '.join(parts)}")
     lines += [
         f"- Not exported: `{row['signature']}` to {row['runtime']}: "
         + textwrap.shorten(row["reason"], 80, placeholder=" …")

@@ -3,11 +3,13 @@
 import hashlib
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 from kerasgen.errors import InputError
 
 NAME, DIGEST = "manifest.json", "manifest.sha256"
+WORD = re.compile(r"\w+", re.ASCII)
 PACKAGES = (
     "tensorflow",
     "keras",
@@ -27,42 +29,77 @@ def versions() -> dict[str, str]:
 
 def write(folder: Path, content: dict) -> None:
     """Write the manifest of all files in `folder`, with `content` in it, last."""
-    files = {name: _sha256(folder / name) for name in _files(folder)}
-    text = json.dumps({"files": files, **content}, indent=1) + "\n"
+    hashes = {name: _sha256(folder / name) for name in files(folder)}
+    text = json.dumps({"files": hashes, **content}, indent=1) + "\n"
     (folder / NAME).write_text(text, encoding="utf-8")
+    write_digest(folder)
+
+
+def write_digest(folder: Path) -> None:
+    """Write the hash of the manifest itself."""
     (folder / DIGEST).write_text(_digest_line(folder), encoding="utf-8")
 
 
 def read(folder: Path) -> dict:
-    """The manifest of an artifact.
+    """The manifest of an artifact; names of signatures, which become names of files,
+    are plain words.
 
     Raises:
-        InputError: if `folder` is no artifact.
+        InputError: if `folder` is no artifact, or its manifest is damaged.
     """
     try:
-        return json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except OSError as error:
         raise InputError(f"{folder} is no artifact: it has no {NAME}") from error
+    except ValueError:
+        content = None
+    if not _sound(content):
+        raise InputError(f"{folder / NAME} is damaged: export the model anew")
+    return content
 
 
-def differences(folder: Path) -> list[str]:
-    """One line for each file that isn't what the manifest says; empty if all are."""
+def _sound(content) -> bool:
+    """Whether it has what every reader relies on."""
+    try:
+        hashes, signatures = content["files"], content["signatures"]
+        return (
+            all(isinstance(text, str) for pair in hashes.items() for text in pair)
+            and all(WORD.fullmatch(name) for name in signatures)
+            and all(
+                {"shape", "dtype"} <= set(entry)
+                for described in signatures.values()
+                for entry in described["inputs"].values()
+            )
+            and all(isinstance(s["outputs"], list) for s in signatures.values())
+        )
+    except (LookupError, TypeError, AttributeError):
+        return False
+
+
+def differences(folder: Path, within: str = "") -> list[str]:
+    """One line for each file that isn't what the manifest says; empty if all are.
+
+    `within` is how the names of files begin that are looked at, as "onnx/".
+    """
     try:
         if (folder / DIGEST).read_text(encoding="utf-8") != _digest_line(folder):
             return [f"{NAME} or {DIGEST}: changed"]
     except (OSError, ValueError):
         return [f"{DIGEST}: missing or damaged"]
-    listed, found = read(folder)["files"], _files(folder)
+    hashes = read(folder)["files"]
+    listed = [name for name in hashes if name.startswith(within)]
+    found = [name for name in files(folder) if name.startswith(within)]
     lines = [f"{name}: missing" for name in listed if name not in found]
     lines += [f"{name}: not in {NAME}" for name in found if name not in listed]
     for name in listed:
         path = folder / name
-        if name in found and (path.is_symlink() or _sha256(path) != listed[name]):
+        if name in found and (path.is_symlink() or _sha256(path) != hashes[name]):
             lines.append(f"{name}: changed")
     return lines
 
 
-def _files(folder: Path) -> list[str]:
+def files(folder: Path) -> list[str]:
+    """The names of all files and links but the manifest's own, in order."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
     names = (path.relative_to(folder).as_posix() for path in paths)
     return sorted(name for name in names if name not in (NAME, DIGEST))
@@ -73,4 +110,5 @@ def _digest_line(folder: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasgen.errors import RunError
 from kerasgen.export import loops
 
 # By block: structure, control and variables, which are only read; arithmetic and logic;
@@ -73,22 +73,19 @@ FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extr
 DOMAINS = {"", "ai.onnx"}  # whose operations are ONNX's own
 
 
-def check(artifact: Path) -> None:
-    """Refuse to export what could do more than compute.
-
-    Raises:
-        RunError: naming the operations, and what they are part of.
+def problems(artifact: Path, formats=("savedmodel", "onnx")) -> list[str]:
+    """A line for each file of an artifact that could do more than compute. LiteRT's
+    own operations, all that its interpreter has, only compute.
     """
-    found = problems(artifact)
-    if found:
-        raise RunError(f"export failed: {'; '.join(found)}")
-
-
-def problems(artifact: Path) -> list[str]:
-    """A line for each file of an artifact that could do more than compute."""
-    lines = savedmodel_problems(artifact / "1") if (artifact / "1").exists() else []
-    for path in sorted((artifact / "onnx").glob("*.onnx")):
-        proto = onnx.load(path, load_external_data=False)
+    lines = []
+    if "savedmodel" in formats and (artifact / "1").exists():
+        lines += savedmodel_problems(artifact / "1")
+    for path in sorted((artifact / "onnx").glob("*.onnx")) if "onnx" in formats else ():
+        try:
+            proto = onnx.load(path, load_external_data=False)
+        except DecodeError:
+            lines.append(f"onnx/{path.name}: damaged")
+            continue
         lines += [f"onnx/{path.name}: {line}" for line in onnx_problems(proto)]
     return lines
 
@@ -98,8 +95,13 @@ def savedmodel_problems(folder: Path) -> list[str]:
     strange = sorted({path.name for path in folder.iterdir()} - FILES)
     if strange:  # loaders would prefer some to saved_model.pb
         return [f"{folder.name}/{name}: no file of a SavedModel" for name in strange]
-    content = (folder / "saved_model.pb").read_bytes()
-    saved = saved_model_pb2.SavedModel.FromString(content)
+    try:
+        content = (folder / "saved_model.pb").read_bytes()
+        saved = saved_model_pb2.SavedModel.FromString(content)
+    except (OSError, DecodeError):
+        return [f"{folder.name}/saved_model.pb: missing or damaged"]
+    if [list(graph.meta_info_def.tags) for graph in saved.meta_graphs] != [["serve"]]:
+        return [f"{folder.name}/saved_model.pb: must hold one graph, to serve"]
     found = {}
     for graph in saved.meta_graphs:
         for owner, operation in _forbidden(graph):

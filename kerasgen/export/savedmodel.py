@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasgen.models.base import Model
+
+DEFAULT = "serving_default"  # what servers answer if no signature is named
+INIT = "__saved_model_init_op"  # TensorFlow's own: it fills tables
 
 
 def write(model: Model, path: Path) -> None:
@@ -18,23 +22,43 @@ def write(model: Model, path: Path) -> None:
         archive.track(resource)
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
     for i, (name, signature) in enumerate(served.items()):
-        for key in [name] if i else [name, "serving_default"]:
+        for key in [name] if i else [name, DEFAULT]:
             archive.add_endpoint(key, signature.positional(), signature.specs())
     archive.write_out(str(path), verbose=False)
 
 
 def endpoints(path: Path) -> dict:
     """Signature -> {"inputs": {name: tensor}, "outputs": {name: tensor}} of a file."""
-    saved = saved_model_pb2.SavedModel.FromString(
-        (path / "saved_model.pb").read_bytes()
-    )
     return {
         name: {
             "inputs": {key: value.name for key, value in definition.inputs.items()},
             "outputs": {key: value.name for key, value in definition.outputs.items()},
         }
-        for name, definition in saved.meta_graphs[0].signature_def.items()
+        for name, definition in _signatures(path).items()
     }
+
+
+def specs(path: Path) -> dict:
+    """Signature -> ({input: (dtype, shape)}, {outputs}), with None for an open axis."""
+    return {
+        name: (
+            {k: _spec(v) for k, v in definition.inputs.items()},
+            {*definition.outputs},
+        )
+        for name, definition in _signatures(path).items()
+        if name != INIT
+    }
+
+
+def _signatures(path: Path):
+    content = (path / "saved_model.pb").read_bytes()
+    return saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].signature_def
+
+
+def _spec(info) -> tuple:
+    """(dtype, shape) of a TensorInfo."""
+    shape = (None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+    return tf.dtypes.as_dtype(info.dtype).name, tuple(shape)
 
 
 def write_endpoints(folder: Path) -> None:

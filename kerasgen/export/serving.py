@@ -57,11 +57,16 @@ def write_warmup(savedmodel: Path, name: str, requests: dict) -> None:
 
 
 def read_warmup(savedmodel: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Signature -> input -> array: what `write_warmup` wrote; empty without a file."""
-    path = savedmodel / WARMUP
+    """Signature -> input -> array: what `write_warmup` wrote.
+
+    Raises:
+        Exception: of any kind, where the file holds something else.
+    """
     requests = {}
-    for record in tf.data.TFRecordDataset(str(path)) if path.exists() else ():
+    for record in tf.data.TFRecordDataset(str(savedmodel / WARMUP)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        if log.WhichOneof("log_type") != "predict_log":
+            raise ValueError("a request of another kind")
         asked = log.predict_log.request
         arrays = {key: tf.make_ndarray(value) for key, value in asked.inputs.items()}
         texts = {k: a.astype("S") for k, a in arrays.items() if a.dtype == object}

@@ -67,10 +67,14 @@ class StopOnNaN(keras.callbacks.Callback):
     anything is saved. Logs are means over the epoch: they stay no number until its end.
     """
 
-    EVERY = 20  # steps
+    EVERY = 20  # steps, or more, where one execution has several
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.due = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch % self.EVERY == 0:
+        if batch >= self.due:
+            self.due = batch + self.EVERY
             self.check(logs)
 
     def on_epoch_end(self, epoch, logs=None):

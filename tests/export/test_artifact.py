@@ -11,10 +11,18 @@ import onnx
 import pytest
 
 import kerasgen
+from kerasgen import export
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
-from kerasgen.export import runtimes
+from kerasgen.export import manifest, runtimes
 from kerasgen.models.base import Model
+
+
+def _sign(folder, **changes):
+    """Write the hashes of what is there, as one who forges an artifact would."""
+    content = manifest.read(folder) | changes
+    del content["files"]
+    manifest.write(folder, content)
 
 
 def test_the_files_of_an_artifact(digits_artifact):
@@ -91,8 +99,6 @@ def test_added_removed_and_linked_files_are_named(digits_artifact, tmp_path, cap
 
 def test_wrong_answers_are_found(digits_artifact, tmp_path):
     """A file whose hash is right, but which computes something else."""
-    from kerasgen.export import manifest
-
     copy = shutil.copytree(digits_artifact, tmp_path / "copy")
     decode = onnx.load(copy / "onnx" / "decode.onnx")
     for tensor in decode.graph.initializer:
@@ -100,7 +106,7 @@ def test_wrong_answers_are_found(digits_artifact, tmp_path):
             array = onnx.numpy_helper.to_array(tensor) + np.float32(0.01)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
     onnx.save(decode, copy / "onnx" / "decode.onnx")
-    manifest.write(copy, {"signatures": {}})
+    _sign(copy)
     with pytest.raises(RunError, match="decode in onnx, batch 1: differs by"):
         kerasgen.verify(copy)
 
@@ -125,6 +131,38 @@ def test_missing_folders_are_made(digits_run, tmp_path):
     path = tmp_path / "no" / "where" / "model.onnx"
     kerasgen.load(digits_run).export(path, format="onnx", signature="generate")
     assert path.is_file()
+
+
+@pytest.mark.parametrize("moment", ["while it is written", "between the renames"])
+def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, moment):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "content").write_text("old")
+    rename = Path.rename
+
+    def fails(self, target):
+        if self.name == "new":
+            raise OSError("the disk is full")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError), export.replaced(tmp_path / "old") as folder:
+        (folder / "content").write_text("new")
+        if moment == "while it is written":
+            raise OSError
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old" / "content").read_text() == "old"
+
+
+def test_what_a_kill_between_the_renames_leaves_is_restored(tmp_path):
+    (tmp_path / ".mine.old").mkdir()
+    (tmp_path / ".mine.old" / "content").write_text("old")
+    with pytest.raises(RunError), export.replaced(tmp_path / "mine"):
+        raise RunError("this export fails too")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    with export.replaced(tmp_path / "mine") as folder:
+        (folder / "other").write_text("new")
+        assert (tmp_path / "mine" / "content").read_text() == "old"  # until the end
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "other"]
 
 
 def test_the_savedmodel_works_without_kerasgen_and_keras(digits_artifact):

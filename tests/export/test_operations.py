@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
 
-from kerasgen.cli import main
+import kerasgen
 from kerasgen.errors import RunError
 from kerasgen.export import manifest, operations
 
@@ -105,7 +105,7 @@ def test_what_loading_must_not_do(tmp_path):
     assert any("InitializeTableFromTextFileV2 does more" in line for line in lines)
 
 
-def test_verify_and_export_refuse(digits_artifact, tmp_path, capsys, monkeypatch):
+def test_verify_and_export_refuse(digits_run, digits_artifact, tmp_path, monkeypatch):
     copy = shutil.copytree(digits_artifact, tmp_path / "copy")
     module = tf.Module()
     spec = tf.TensorSpec([None], tf.int32, name="seed")
@@ -115,11 +115,19 @@ def test_verify_and_export_refuse(digits_artifact, tmp_path, capsys, monkeypatch
     shutil.rmtree(copy / "1")
     tf.saved_model.save(module, copy / "1", signatures={"generate": module.call})
     manifest.write(copy, {"signatures": {}})  # hashes are right
-    assert main(["verify", str(copy)]) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.endswith("signature generate: WriteFile does more than compute")
-    with pytest.raises(RunError, match="^export failed: .*WriteFile"):
-        operations.check(copy)
+    line = "signature generate: WriteFile does more than compute$"
+    with pytest.raises(RunError, match=line):
+        kerasgen.verify(copy)
+
+    def write(model, path):
+        shutil.copytree(copy / "1", path)
+
+    monkeypatch.setattr("kerasgen.export.savedmodel.write", write)
+    options = {"artifact": {"formats": ["savedmodel"]}, "tf_saved_model": {}}
+    for format, more in options.items():
+        with pytest.raises(RunError, match="^export failed: .*" + line):
+            kerasgen.load(digits_run).export(tmp_path / "new", format=format, **more)
+        assert not (tmp_path / "new").exists()
 
 
 def test_other_files_that_loaders_prefer(digits_artifact, tmp_path):

@@ -20,7 +20,7 @@ from kerasgen import models, recipe, zoo
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
 from kerasgen.training import checkpoint, loop
-from kerasgen.training.callbacks import Recorder
+from kerasgen.training.callbacks import Recorder, StopOnNaN
 
 TOOLS = Path(__file__).parents[2] / "tools"
 GAN = str(Path(__file__).parents[1] / "contract" / "gan_contract.yaml")
@@ -167,6 +167,22 @@ def test_a_folder_is_one_trainings_alone(tmp_path, capsys):
     other.kill()  # leaves no lock
     other.wait()
     assert main([*autoencoder_run(out), "--steps", "1"]) == 0
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3, 20, 64])
+def test_losses_are_looked_at_now_and_then(steps_per_execution, monkeypatch):
+    """To look is to wait for the step; Keras calls once an execution of several."""
+    looked = []
+    monkeypatch.setattr(StopOnNaN, "check", lambda self, logs: looked.append(logs))
+    guard = StopOnNaN()
+    for epoch in range(2):
+        guard.on_epoch_begin(epoch)
+        for batch in range(steps_per_execution - 1, 192, steps_per_execution):
+            guard.on_train_batch_end(batch, (epoch, batch))
+    gaps = np.diff([batch for epoch, batch in looked if epoch == 0])
+    assert len(looked) == 2 * (len(gaps) + 1)
+    assert 20 <= gaps.min() and gaps.max() < 20 + steps_per_execution
+    assert looked[0] == (0, steps_per_execution - 1)
 
 
 @pytest.mark.parametrize(
