@@ -9,6 +9,7 @@ import kerasgen
 from kerasgen import tokenizers
 from kerasgen.export import loops, verify
 from kerasgen.export import onnx as exporter
+from kerasgen.signature import Input, Signature
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,8 @@ def test_differences_are_in_proportion_to_what_is_large(
     ours, theirs, absolute, relative
 ):
     a, b = ({"x": np.array([[v, 1.0]], "float32")} for v in (ours, theirs))
-    assert verify._difference(a, b) == pytest.approx((absolute, relative))
+    found = {"max_abs_difference": absolute, "max_relative_difference": relative}
+    assert verify._difference(a, b) == pytest.approx(found)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,36 @@ def test_differences_are_in_proportion_to_what_is_large(
 )
 def test_what_differs_by_more_than_values_is_no_number(other):
     expected = {"x": np.array([1.0], "float32")}
-    assert verify._difference(expected, other) == (None, None)
+    assert set(verify._difference(expected, other).values()) == {None}
+    assert set(verify._loss(expected, other).values()) == {None}
+
+
+def test_the_loss_of_smaller_weights_is_the_root_mean_square():
+    expected = {"x": np.array([[0.0, 10.0]], "float32"), "y": np.zeros(2, "float32")}
+    found = {"x": np.array([[0.3, 14.0]], "float32"), "y": np.zeros(2, "float32")}
+    row = verify._loss(expected, found)
+    assert row["rms_difference"] == pytest.approx(np.sqrt((0.3**2 + 0.4**2) / 2))
+    assert row["max_abs_difference"] == pytest.approx(4.0)
+
+
+def test_tokens_of_smaller_weights_may_be_others_and_more():
+    expected = {"token_ids": np.array([[1, 2, 3]], "int32")}
+    found = {"token_ids": np.array([[1, 2, 4, 5]], "int32")}
+    row = verify._loss(expected, found)
+    assert row["max_abs_difference"] == 0.5 and row["rms_difference"] == 0.0
+
+
+@pytest.mark.parametrize(("runtime", "most"), [("onnx", 1e-4), ("litert-int8", 0.1)])
+def test_the_tolerance_is_that_of_the_code(runtime, most):
+    """And not what the processor gave that exported the file."""
+    signature = Signature(lambda x: {"y": x}, {"x": Input((2,))}, ("y",))
+    example = verify.Example(1, 5, seed=1)
+    expected = {"y": np.zeros((1, 2), "float32")}
+    case = verify._Case("f", signature, example, {}, expected)
+    for share, ok in ((0.99, True), (1.01, False)):
+        answer = {"y": np.full((1, 2), most * share, "float32")}
+        row = verify._row(case, runtime, answer)
+        assert row["ok"] is ok and row["tolerance"] == most
 
 
 def test_no_product_of_8_bits_can_saturate():

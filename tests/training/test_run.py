@@ -181,7 +181,7 @@ def test_losses_are_looked_at_now_and_then(steps_per_execution, monkeypatch):
             guard.on_train_batch_end(batch, (epoch, batch))
     gaps = np.diff([batch for epoch, batch in looked if epoch == 0])
     assert len(looked) == 2 * (len(gaps) + 1)
-    assert 20 <= gaps.min() and gaps.max() < 20 + steps_per_execution
+    assert gaps.min() >= 20 and gaps.max() < 20 + steps_per_execution
     assert looked[0] == (0, steps_per_execution - 1)
 
 
