@@ -260,7 +260,7 @@ def evaluate(options):
             raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
-    from kerasgen.training.checkpoint import atomic
+    from kerasgen.files import atomic
     from kerasgen.zoo import load_keras, server
 
     own = load_keras(place.keras)

@@ -19,9 +19,9 @@ from kerasgen.export import (
     serving,
 )
 from kerasgen.export.verify import example, failures, parity
+from kerasgen.files import atomic
 from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS, Recipe
-from kerasgen.training.checkpoint import atomic
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
 SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^32"
