@@ -106,19 +106,26 @@ def read_json(path: str | os.PathLike, kind: type = dict):
     Raises:
         InputError: if the file can't be read, is damaged, or holds something else.
     """
+    return json_value(read_bytes(path, LARGEST_JSON), path, kind)
+
+
+def json_value(content: bytes | str, origin, kind: type = dict):
+    """The value of JSON; `origin` says in errors where it is from. See `read_json`."""
     try:
-        value = json.loads(read_bytes(path, LARGEST_JSON))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+        value = json.loads(content)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
-        what = "an object" if kind is dict else "a list"
-        raise InputError(
-            f"{path} is damaged: it must hold {what} in JSON; make it anew, or take it "
-            "from a copy"
-        )
+        raise damaged(origin, f"{'an object' if kind is dict else 'a list'} in JSON")
     return value
+
+
+def damaged(origin, expected: str) -> InputError:
+    """The error for a file that doesn't hold what was expected."""
+    return InputError(
+        f"{origin} is damaged: it must hold {expected}; make it anew, or take it from "
+        "a copy"
+    )
 
 
 @contextlib.contextmanager

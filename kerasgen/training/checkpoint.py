@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerasgen.errors import InputError
-from kerasgen.files import atomic
+from kerasgen.files import archive, atomic, json_value
 
 
 @contextlib.contextmanager
@@ -77,9 +77,14 @@ def read(path: str | os.PathLike) -> tuple[dict, list[np.ndarray]]:
         InputError: if the file is damaged or none of ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            progress = json.loads(str(file["progress"]))
+        with (
+            archive(path, "the state of a run"),
+            np.load(path, allow_pickle=False) as file,
+        ):
+            progress = json_value(str(file["progress"]), path)
             return progress, [file[str(i)] for i in range(len(file.files) - 1)]
+    except MemoryError:
+        raise
     except Exception as error:  # zip, numpy and json each have their own
         raise InputError(f"{path} is damaged: train anew in another folder") from error
 
