@@ -1,15 +1,20 @@
 """The command line: `kerasgen COMMAND`.
 
-Exit status 0 done, 1 failed, 2 bad usage or input, told in one line.
+Exit status 0 done, 1 failed, 2 bad usage or input; told in one line, and with --debug
+by a traceback too.
 """
 
 import argparse
+import contextlib
+import decimal
 import os
 import sys
+import traceback
+from collections.abc import Callable
 
 from kerasgen import __version__, backend, commands
-from kerasgen.errors import InputError, RunError, unknown
-from kerasgen.recipe import EVALUATIONS, PRECISIONS, STRATEGIES
+from kerasgen.errors import InputError, one_line, told, unknown
+from kerasgen.recipe import EVALUATIONS, MOST_SAMPLES, PRECISIONS, STRATEGIES
 
 RUNTIMES = (
     "keras",
@@ -21,24 +26,36 @@ RUNTIMES = (
     "litert-int8",
 )
 TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
+_INT64 = 2**63 - 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; -> exit status."""
+    """Run one command; -> exit status. Whatever goes wrong is told in one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = _parser().parse_args(arguments)
+    options = argparse.Namespace(debug=False)
     try:
+        _parser().parse_args(arguments, options)
         options.command(options)
-    except (InputError, RunError) as error:
-        print(f"kerasgen: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        print("kerasgen: interrupted", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        sys.stderr.close()  # `kerasgen list | head`
+        sys.stdout.flush()
+    except BrokenPipeError:  # `kerasgen list | head`
+        _drop_output()
         return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"kerasgen: {told(error)}", file=sys.stderr)
+        _drop_output()
+        return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _drop_output() -> None:
+    """Write what standard output takes no more of to nowhere, or Python complains."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +69,25 @@ class _Parser(argparse.ArgumentParser):
             )
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
+
+
+def _whole(least: int = -(2**63), most: int = _INT64) -> Callable:
+    """The type of an argument that is a whole number in a range; 1e6 is one."""
+    within = "" if most == _INT64 else f" from {least:,} to {most:,}"
+
+    def read(text: str) -> int:
+        try:
+            value = decimal.Decimal(text)
+            good = least <= value <= most and value % 1 == 0
+        except ArithmeticError:  # decimal's, for what is no number
+            good = False
+        if not good:
+            line = f"must be a whole number{within}, not {text!r}"
+            raise argparse.ArgumentTypeError(line)
+        return int(value)
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"kerasgen {__version__}"
     )
+    debug = {"action": "store_true", "help": "show the traceback of an error"}
+    parser.add_argument("--debug", **debug)
     parser.set_defaults(command=lambda _: parser.print_help())
     entries = parser.add_subparsers(metavar="COMMAND")
 
@@ -70,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help = help[0].lower() + help[1:]
         entry = entries.add_parser(name, help=help, description=help)
         entry.add_argument("--quiet", action="store_true", help="print nothing")
+        entry.add_argument("--debug", default=argparse.SUPPRESS, **debug)
         entry.set_defaults(command=function)
         return entry.add_argument
 
@@ -79,14 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     add = command(commands.train)
     add("recipe", metavar="RECIPE")
     add("--out", metavar="DIR", help="run directory (default runs/RECIPE)")
-    add("--epochs", type=int, metavar="N")
-    add("--steps", type=int, metavar="N", help="instead of epochs")
-    add("--batch-size", type=int, metavar="N", help="of all devices together")
-    add("--seed", type=int, metavar="N")
+    add("--epochs", type=_whole(), metavar="N")
+    add("--steps", type=_whole(), metavar="N", help="instead of epochs")
+    add("--batch-size", type=_whole(), metavar="N", help="of all devices together")
+    add("--seed", type=_whole(), metavar="N")
     add("--data", metavar="SOURCE", help="tfds:NAME, folder:DIR, text:FILE, …")
     add("--init", metavar="MODEL", help="start from the weights of this model")
     add("--strategy", metavar="NAME", help=" | ".join(STRATEGIES))
-    add("--devices", type=int, metavar="N", help="of this machine")
+    add("--devices", type=_whole(), metavar="N", help="of this machine")
     add("--precision", metavar="NAME", help=" | ".join(PRECISIONS))
     add("--backend", metavar="NAME", help=" | ".join(backend.BACKENDS))
     add("--profile", metavar="NAME", help="values that the recipe has for it, as gpu")
@@ -95,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add = command(commands.generate)
     add("model", metavar="MODEL")
-    add("-n", type=int, default=16)
-    add("--seed", type=int, default=0, help="equal seeds give equal samples")
+    add("-n", type=_whole(1, MOST_SAMPLES), default=16, metavar="N")
+    add("--seed", type=_whole(), default=0, help="equal seeds give equal samples")
     add(
         "--out",
         metavar="FILE",
@@ -106,9 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--label", metavar="CLASS", help="its name or number; -1 draws one")
     add("--guidance", type=float, metavar="W")
     add("--prompt", metavar="TEXT", help="what texts begin with")
-    add("--max-new-tokens", type=int, metavar="N")
+    add("--max-new-tokens", type=_whole(), metavar="N")
     add("--temperature", type=float, metavar="T", help="0 takes the best token")
-    add("--top-k", type=int, metavar="K", help="choose among the best K; 0: all")
+    add("--top-k", type=_whole(), metavar="K", help="choose among the best K; 0: all")
     add("--top-p", type=float, metavar="P", help="choose among the likeliest P in 1")
     _add_sampler(add)
 
@@ -119,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--mask", metavar="FILE", help="for inpaint; white is filled in")
     add("--noise-level", type=float, metavar="S", help="for denoise; s.d. of [0, 1]")
     add("--out", metavar="FILE", help=".png or .npy (default IMAGE-TASK.png)")
-    add("--seed", type=int, default=0)
+    add("--seed", type=_whole(), default=0)
     add("--runtime", choices=RUNTIMES, default="keras")
 
     for function in (commands.translate, commands.classify):
@@ -128,13 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         add("text", metavar="TEXT", nargs="*", help="default: lines of standard input")
         add("--runtime", choices=RUNTIMES, default="keras")
         if function is commands.translate:
-            add("--beam", type=int, metavar="N", help="default the model's, 5")
+            add("--beam", type=_whole(), metavar="N", help="default the model's, 5")
             what = "what each word of the first looked at, as .png"
             add("--attention", metavar="FILE", help=what)
 
     add = command(commands.evaluate)
     add("model", metavar="MODEL")
-    add("--samples", type=int, metavar="N", help="use only N examples")
+    add("--samples", type=_whole(1, 2**31 - 1), metavar="N", help="use only N examples")
     add(
         "--split",
         choices=("test", "validation"),
@@ -170,4 +208,4 @@ def _add_set(add, help):
 def _add_sampler(add):
     what = "ddpm | ddim | heun | dpm-solver++, or with values: '{name: ddim, eta: 1}'"
     add("--sampler", metavar="NAME", help=what)
-    add("--sampling-steps", type=int, metavar="N")
+    add("--sampling-steps", type=_whole(), metavar="N")

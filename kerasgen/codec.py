@@ -1,11 +1,13 @@
 """What a client does around a model of texts: prompts to token ids, and back."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from kerasgen.errors import InputError, not_utf8
+from kerasgen.files import damaged, read_json
 from kerasgen.tokenizers import END, PAD, Tokenizer, padded, restored
 
 
@@ -97,3 +99,28 @@ class Codec:
     def restored(cls, values: dict) -> "Codec":
         """The codec of `values()`."""
         return cls(**values | {"tokenizer": restored(values["tokenizer"])})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "Codec":
+        """The codec of a tokenizer.json.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        values = read_json(path)
+        try:
+            coded = cls.restored(values)
+            good = (
+                all(type(flag) is bool for flag in (coded.ends, coded.cut))
+                and type(coded.context) is int
+                and coded.context > 0
+                and isinstance(coded.labels, Sequence)
+                and all(isinstance(label, str) for label in coded.labels)
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # of what is missing, of each tokenizer
+            raise damaged(path, "a tokenizer") from error
+        if not good:
+            raise damaged(path, "a tokenizer")
+        return coded

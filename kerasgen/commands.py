@@ -12,12 +12,14 @@ from pathlib import Path
 
 from kerasgen import backend
 from kerasgen.errors import InputError, not_utf8, unknown
+from kerasgen.files import atomic, read_json
 from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import EVALUATIONS, FORMATS
+from kerasgen.recipe import EVALUATIONS, FORMATS, parsed
 from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images
 TEXTS = (".txt", ".mid")
+LONGEST_INPUT = 10_000_000  # characters of standard input
 CONDITIONS = (
     "label",
     "guidance",
@@ -77,8 +79,6 @@ def generate(options):
     """Draw samples from a trained model."""
     import numpy as np
 
-    if options.n < 1:
-        raise InputError(f"-n must be at least 1, not {options.n}")
     out = None if options.out is None else _out_file(options.out, SUFFIXES + TEXTS)
     place = find(options.model)
     import_tensorflow()
@@ -237,9 +237,14 @@ def _texts(options) -> list[str]:
     texts = options.text
     if not texts:
         try:
-            lines = sys.stdin.read().removeprefix("\ufeff")
+            lines = sys.stdin.read(LONGEST_INPUT + 1).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise not_utf8("standard input", error) from error
+        if len(lines) > LONGEST_INPUT:
+            raise InputError(
+                f"standard input has more than {LONGEST_INPUT:,} characters: give less "
+                "at once"
+            )
         texts = lines.removesuffix("\n").split("\n") if lines else []
     if not texts:
         raise InputError("there is no text: give some, or lines on standard input")
@@ -251,8 +256,6 @@ def evaluate(options):
     chosen = _chosen(options, "evaluate", "model")
     place = find(options.model)
     recipe = place.recipe({f"evaluate.{k}": v for k, v in chosen["evaluate"].items()})
-    if options.samples is not None and options.samples < 1:
-        raise InputError(f"--samples must be at least 1, not {options.samples}")
     target = None if options.json is None else _out_file(options.json, (".json",))
     only = options.only.split(",")
     for name in only:
@@ -260,7 +263,6 @@ def evaluate(options):
             raise unknown("evaluation", name, EVALUATIONS)
     import_tensorflow()
     from kerasgen import data, metrics
-    from kerasgen.training.checkpoint import atomic
     from kerasgen.zoo import load_keras, server
 
     own = load_keras(place.keras)
@@ -364,7 +366,7 @@ def export(options):
     if names:  # of what it was trained on, where the data changed since
         about["labels"] = names
     model.export(out, formats=formats, recipe=recipe, figures=figures, **about)
-    parity = json.loads((out / "parity.json").read_text(encoding="utf-8"))
+    parity = read_json(out / "parity.json")
     _say(options, f"{out}: {len(parity['rows'])} comparisons, all equal")
     for row in parity["unsupported"]:
         _say(options, f"not exported: {row['signature']} to {row['runtime']}")
@@ -388,17 +390,12 @@ def verify(options):
 
 def _settings(pairs: list[str]) -> dict:
     """["train.epochs=3"] -> {"train.epochs": 3}; values are YAML."""
-    import yaml
-
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise InputError(f"--set takes KEY=VALUE, not {pair!r}")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: {value!r} is not a YAML value") from error
+        settings[key] = parsed(value, f"--set {key}: {value!r}", "value")
     return settings
 
 

@@ -1,6 +1,7 @@
 """Errors that teach: one line that says what was wrong and what to do."""
 
 import difflib
+import errno
 import sys
 from collections.abc import Iterable
 
@@ -16,6 +17,53 @@ class RunError(RuntimeError):
 def tell(line: str) -> None:
     """Say on standard error what a user should know and nothing fails for."""
     print(f"kerasgen: {line}", file=sys.stderr)
+
+
+def told(error: BaseException) -> str:
+    """What the command line says of an error, whatever it is: one line, with what to
+    do."""
+    text = str(error)
+    if isinstance(error, (InputError, RunError)):
+        return one_line(text)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if _disk_is_full(error):
+        name = getattr(error, "filename", None)
+        where = f" ({name} was not written)" if name else ""
+        return one_line(f"the disk is full{where}: make room, or write to another one")
+    if out_of_memory(error):
+        return (
+            "out of memory: ask for less at once (fewer samples, a smaller "
+            "train.batch_size, a smaller model), or use a machine with more"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return one_line(f"{name}{error.strerror}")
+    what = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return (
+        f"unexpected error: {one_line(what)[:300]}; run again with --debug, and report "
+        "what it shows"
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, of the machine or of a device."""
+    by_tensorflow = type(error).__name__ == "ResourceExhaustedError"
+    by_jax = "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, MemoryError) or by_tensorflow or by_jax
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in codes or "No space left on" in str(error)
+
+
+def one_line(text: str) -> str:
+    """A text in one line that can be shown: no signs that steer a terminal, and of a
+    very long one the beginning and the end."""
+    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= 1000 else f"{line[:600]} … {line[-300:]}"
 
 
 def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:

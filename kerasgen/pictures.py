@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kerasgen.files import atomic
+
 COLUMNS = 8
 SMALLEST = 32  # images smaller than this are enlarged, to be seen
 
@@ -56,8 +58,6 @@ def molecules(texts: list[str]) -> np.ndarray:
 
 def write(stem: Path, samples) -> Path:
     """Write samples to `stem`.png (images) or `stem`.txt (strings); return the path."""
-    from kerasgen.training.checkpoint import atomic
-
     stem.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(samples, list):
         path = stem.with_name(stem.name + ".txt")
@@ -72,8 +72,6 @@ def write(stem: Path, samples) -> Path:
 def write_texts(path: Path, texts: list[str]) -> None:
     """Write texts: a line each, or, if some have more lines, with rules between them;
     or the first as music, if the path ends in .mid."""
-    from kerasgen.training.checkpoint import atomic
-
     if path.suffix == ".mid":
         from kerasgen.data import music
 
@@ -88,8 +86,6 @@ def write_texts(path: Path, texts: list[str]) -> None:
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write one image in [0, 1] as it is, as PNG."""
-    from kerasgen.training.checkpoint import atomic
-
     pixels = np.round(np.clip(image, 0.0, 1.0) * 255).astype("uint8")
     with atomic(path) as temporary:
         Image.fromarray(pixels.squeeze()).save(temporary)
@@ -97,8 +93,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 def write_array(path: Path, samples: np.ndarray) -> None:
     """Write samples as they are, as .npy."""
-    from kerasgen.training.checkpoint import atomic
-
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.save(file, samples)
 

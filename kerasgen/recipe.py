@@ -4,8 +4,10 @@ Read and checked without TensorFlow, so that a wrong name or key is answered at 
 """
 
 import ast
+import contextlib
 import copy
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -14,7 +16,8 @@ from pathlib import Path
 import yaml
 
 from kerasgen.backend import BACKENDS
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError, not_utf8, unknown
+from kerasgen.files import read_bytes
 
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
@@ -34,6 +37,29 @@ SCHEDULES = ("constant", "cosine", "inverse_sqrt")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 MONITOR_MODES = ("auto", "min", "max")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
+MOST_SAMPLES = 1_000_000  # drawn in one call, whose result holds them all
+LARGEST = 2**18  # bytes of a recipe
+MOST_VALUES = 100_000  # of a recipe, with what its aliases stand for
+_COUNT, _SEED = (1, 2**31 - 1), (0, 2**32 - 1)
+RANGES = {
+    "input.split_seed": _SEED,
+    "train.epochs": _COUNT,
+    "train.steps": _COUNT,
+    "train.batch_size": _COUNT,
+    "train.accumulate": _COUNT,
+    "train.seed": _SEED,
+    "train.devices": (1, 1024),
+    "train.steps_per_execution": _COUNT,
+    "train.checkpoint_steps": _COUNT,
+    "train.quality_samples": (1, MOST_SAMPLES),
+    "evaluate.seed": _SEED,
+    "evaluate.batch_size": _COUNT,
+    "evaluate.nll_samples": _COUNT,
+    "evaluate.nll_every": _COUNT,
+    "evaluate.samples": (1, MOST_SAMPLES),
+    "evaluate.bound_draws": _COUNT,
+    "evaluate.restorations": _COUNT,
+}
 
 
 @dataclasses.dataclass
@@ -160,13 +186,61 @@ def read(
     if not path.is_file():
         raise InputError(f"no recipe file {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a YAML file: {_line(error)}") from error
+        text = read_bytes(path, LARGEST).decode()
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, error) from error
+    values = parsed(text, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a mapping of recipe keys")
     values = _profiled({"name": path.stem} | values, profile, str(path))
     return from_values(values, settings, str(path))
+
+
+def parsed(text: str, origin: str, kind: str = "file"):
+    """The value of a YAML text: text, numbers, lists and mappings.
+
+    Args:
+        text: the YAML.
+        origin: where it is from, for errors.
+        kind: what it should be.
+    Raises:
+        InputError: if it is no YAML, or is something that JSON has not: dates, sets,
+            keys that are no text, numbers that are not finite or beyond 64 bits.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except Exception as error:  # PyYAML's own, and all kinds for bad values of tags
+        raise InputError(f"{origin} is not a YAML {kind}: {_line(error)}") from error
+    waiting, count = [("it", value)], 0
+    while waiting:  # not by recursion: an alias may stand for what it is in
+        key, part = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise InputError(
+                f"{origin} has more than {MOST_VALUES:,} values, with those that "
+                "aliases (*name) stand for: give fewer"
+            )
+        if isinstance(part, dict):
+            for name in part:
+                if not isinstance(name, str):
+                    raise InputError(
+                        f"{origin}: the key {name} must be text: put it in quotes"
+                    )
+            waiting += part.items()
+        elif isinstance(part, list):
+            waiting += [(key, item) for item in part]
+        elif isinstance(part, (int, float)) and not isinstance(part, bool):
+            whole = isinstance(part, int)
+            if not (-(2**63) <= part < 2**63 if whole else math.isfinite(part)):
+                raise InputError(
+                    f"{origin}: {key} must be a finite number of at most 64 bits"
+                )
+        elif not isinstance(part, (str, bool, types.NoneType)):
+            raise InputError(
+                f"{origin}: {key} must be text or a number, not a "
+                f"{type(part).__name__}: put it in quotes"
+            )
+    return value
 
 
 def _profiled(values: dict, profile: str | None, origin: str) -> dict:
@@ -225,24 +299,24 @@ def from_values(values: dict, settings: dict | None = None, origin="recipe") -> 
                     f"model.{key}",
                     [f"model.{name}" for name in known],
                 )
+    _check_ranges(recipe)
     _check_train(recipe.train)
     return recipe
 
 
+def _check_ranges(recipe: Recipe) -> None:
+    """Refuse numbers that would only fail after the data is read."""
+    for key, (least, most) in RANGES.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        if value is not None and value < least:
+            raise InputError(f"{key} must be at least {least:,}, not {value}")
+        if value is not None and value > most:
+            raise InputError(f"{key} must be at most {most:,}, not {value}")
+
+
 def _check_train(train: Train) -> None:
-    """Refuse what would only fail after the data is read."""
-    for key in (
-        "epochs",
-        "steps",
-        "batch_size",
-        "accumulate",
-        "devices",
-        "steps_per_execution",
-        "checkpoint_steps",
-    ):
-        value = getattr(train, key)
-        if value is not None and value < 1:
-            raise InputError(f"train.{key} must be at least 1, not {value}")
+    """Refuse names that would only fail after the data is read."""
     if "parameter" in train.strategy or train.strategy in ("tpu", "ps"):
         raise InputError(
             f"strategy {train.strategy!r} is not supported: Keras 3 has no parameter "
@@ -265,10 +339,10 @@ def model_arguments(family: str) -> list[str] | None:
     Read from the source, not imported, as that would take TensorFlow. None for a
     family of the user's own, whose constructor checks its arguments itself.
     """
-    path = MODELS / f"{family}.py"
-    if not path.is_file():
+    own = {path.stem: path for path in MODELS.glob("*.py")}
+    if family not in own:
         return None
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in ast.parse(own[family].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             for method in node.body:
                 if getattr(method, "name", "") == "__init__":
@@ -305,10 +379,10 @@ def _typed(key: str, value, hint):
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if float in kinds and isinstance(value, str):
-        try:
-            return float(value)  # YAML reads 1e-3 as a string
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            number = float(value)  # YAML reads 1e-3 as a string
+            if math.isfinite(number):
+                return number
     if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
         wanted = " or ".join(
             "nothing" if kind is types.NoneType else kind.__name__ for kind in kinds

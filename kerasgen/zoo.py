@@ -1,15 +1,16 @@
 """Find recipes and trained models by name or path, and load them safely."""
 
 import dataclasses
-import json
-import zipfile
+import warnings
 from pathlib import Path
 
 from kerasgen import recipe as recipes
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError, one_line, out_of_memory, tell, unknown
+from kerasgen.files import LARGEST_JSON, archive, damaged, json_value, read_json
 from kerasgen.recipe import Recipe
 
 SAVED_MODELS = Path("saved_models")
+MANIFEST = "manifest.json"  # of an artifact
 LABELS = "labels.json"  # of a run: the names of its classes
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}  # of a .keras file
 
@@ -29,7 +30,7 @@ class Place:
     @property
     def is_artifact(self) -> bool:
         """Whether exported files are beside it."""
-        return self.folder is not None and (self.folder / "manifest.json").exists()
+        return self.folder is not None and (self.folder / MANIFEST).exists()
 
     @property
     def name(self) -> str:
@@ -87,29 +88,39 @@ def load_keras(path: Path, settings: dict | None = None):
     `settings` are values of its constructor to change (`Model.changed`).
 
     Raises:
-        InputError: if it is damaged, or holds something else than a kerasgen model.
+        InputError: if it is damaged, holds something else than a kerasgen model, or has
+            weights that are no numbers.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-            config = json.loads(archive.read("config.json"))
-            damaged = archive.testzip()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged, or not a .keras file") from error
-    if damaged or not members <= MEMBERS:
-        raise InputError(f"{path} is damaged, or has members that a model has not")
+    with archive(path, "a .keras file") as opened:
+        sizes = {member.filename: member.file_size for member in opened.infolist()}
+        if sizes.keys() != MEMBERS or sizes["config.json"] > LARGEST_JSON:
+            raise InputError(f"{path} is damaged, or has not the members of a model")
+        config = json_value(opened.read("config.json"), f"config.json in {path}")
+        if opened.testzip():
+            raise damaged(path, "a whole model")
     if not str(config.get("registered_name", "")).startswith("kerasgen>"):
         raise InputError(f"{path} is not a kerasgen model")
 
     import keras
 
     import kerasgen.models  # noqa: F401  (registers the classes)
+    from kerasgen.models.base import require_finite
 
+    other = f"{path} can't be loaded: its weights are not those of its config.json"
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises all kinds
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} can't be loaded: {line}") from error
+        if out_of_memory(error):
+            raise
+        line = one_line(str(error))
+        if "objects could not be loaded" in line:
+            raise InputError(other) from error
+        raise InputError(f"{path} can't be loaded: {line[:200]}") from error
+    if any("no matching group" in str(warning.message) for warning in warned):
+        raise InputError(other)
+    require_finite(model, path)
     return model.changed(**settings) if settings else model
 
 
@@ -175,26 +186,22 @@ def codec(place: Place):
 
     path = None if place.folder is None else place.folder / "tokenizer.json"
     if path and path.exists():
-        return Codec.restored(json.loads(path.read_text(encoding="utf-8")))
+        return Codec.read(path)
     return load_keras(place.keras).codec
 
 
 def label_names(place: Place) -> list[str]:
     """The names of the classes 0, 1, … that the data of a run or an artifact had; none
     where there were none, or where they aren't known."""
-    if place.is_artifact:
-        from kerasgen.export import manifest
-
-        return manifest.read(place.folder).get("labels", [])
-    path = None if place.folder is None else place.folder / LABELS
-    if path is None or not path.exists():
+    if place.folder is None:
         return []
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        names = None
+    path = place.folder / (MANIFEST if place.is_artifact else LABELS)
+    if place.is_artifact:
+        names = read_json(path).get("labels", [])
+    else:
+        names = read_json(path, list) if path.exists() else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path} is damaged: it must hold the names of the classes")
+        raise damaged(path, "the names of the classes")
     return names
 
 
@@ -205,18 +212,27 @@ def list_recipes() -> list[dict]:
     for name in recipes.names():
         recipe = recipes.read(name)
         folder = SAVED_MODELS / name
-        manifest = folder / "manifest.json"
-        found = manifest.exists()
+        manifest = _manifest(folder)
         rows.append(
             {
                 "name": name,
                 "family": recipe.family,
                 "description": recipe.description,
                 "data": recipe.data,
-                "parameters": json.loads(manifest.read_text())["parameters"]
-                if found
-                else None,
-                "artifact": str(folder) if found else None,
+                "parameters": manifest.get("parameters") if manifest else None,
+                "artifact": str(folder) if manifest else None,
             }
         )
     return rows
+
+
+def _manifest(folder: Path) -> dict | None:
+    """The manifest of an artifact; None where there is none, or a damaged one, of which
+    a line is told."""
+    if not (folder / MANIFEST).exists():
+        return None
+    try:
+        return read_json(folder / MANIFEST)
+    except InputError as error:
+        tell(str(error))
+        return None

@@ -64,7 +64,6 @@ def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-n", "0"], "-n must be at least 1"),
         (["--label", "3"], "takes no label"),
         (["--guidance", "3"], "takes no guidance"),
         (["--out", "/no/where/x.png"], "there is no folder"),
@@ -155,7 +154,12 @@ def test_the_command_alone_helps_and_says_its_version(capsys):
         (["restore", "x", "y", "--task", "inpant"], "did you mean inpaint"),
         (["evaluate", "x", "--split", "train"], "expected one of test, validation"),
         (["train"], "kerasgen train: the following arguments are required: RECIPE"),
-        (["generate", "x", "-n", "two"], "invalid int value: 'two'"),
+        (["generate", "x", "-n", "0"], "a whole number from 1 to 1,000,000, not '0'"),
+        (["generate", "x", "-n", "3000000000"], "-n: must be a whole number from 1 to"),
+        (["generate", "x", "-n", "1e12"], "from 1 to 1,000,000, not '1e12'"),
+        (["generate", "x", "-n", "nan"], "must be a whole number from 1 to 1,000,000"),
+        (["generate", "x", "--seed", "two"], "must be a whole number, not 'two'"),
+        (["generate", "x", "--seed", "9" * 5000], "must be a whole number, not '999"),
         (["train", "vae_digits", "--epoch", "3", "--nothing"], "--nothing"),
     ],
 )

@@ -95,7 +95,7 @@ def main(arguments=None) -> int:
     try:
         require_positive(**options)
         import_tensorflow()
-        from kerasgen.training.checkpoint import atomic
+        from kerasgen.files import atomic
 
         content = compare(name, **options, report=print)
     except InputError as error:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from kerasgen import zoo
+from kerasgen.files import atomic
 from kerasgen.metrics.features import WEIGHTS
-from kerasgen.training.checkpoint import atomic
 
 PREFIX = "features_"
 

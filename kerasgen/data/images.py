@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerasgen.data import Split
 from kerasgen.errors import InputError
+from kerasgen.files import require_regular
 
 # What names of pictures end in. Those that can't be read are here too: they are told.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"}
@@ -106,6 +107,7 @@ def told(skipped: Sequence[str]) -> str:
 
 def _opened(path: str | os.PathLike) -> Image.Image:
     """A file as people see it, in mode L or RGB: upright, 8 bits, on white."""
+    require_regular(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures and odd metadata
         with Image.open(Path(path), formats=FORMATS) as image:

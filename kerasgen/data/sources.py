@@ -6,7 +6,7 @@ from kerasgen.data import Split, images, pairs, text
 from kerasgen.data.folder import load_folder
 from kerasgen.data.pairs import load_pairs
 from kerasgen.data.text import load_chorales, load_lines, load_text
-from kerasgen.errors import InputError, unknown
+from kerasgen.errors import InputError, one_line, out_of_memory, unknown
 
 __all__ = [
     "load_bundled",
@@ -53,7 +53,9 @@ def load_tfds(name: str, image_shape):
             for key, split in splits.items()
         }
     except Exception as error:  # tfds raises a different one for every cause
-        what = str(error).strip().splitlines()[0]
+        if out_of_memory(error):
+            raise
+        what = one_line(str(error))[:200]
         raise InputError(
             f"tensorflow-datasets has no {name!r} on this machine and could not "
             f"prepare it (see https://www.tensorflow.org/datasets/catalog): {what}"

@@ -1,8 +1,6 @@
 """Sources of text, and token ids as examples."""
 
 import dataclasses
-import gzip
-import json
 import re
 from collections.abc import Sequence
 
@@ -10,7 +8,10 @@ import numpy as np
 
 from kerasgen.data import SPLITS, Split, find_file
 from kerasgen.errors import InputError, not_utf8
+from kerasgen.files import json_value, read_bytes
 from kerasgen.tokenizers import END, Tokenizer, padded
+
+LARGEST = 2**30  # bytes of a text; all of it is in memory
 
 
 @dataclasses.dataclass
@@ -170,14 +171,11 @@ def _split(values: Sequence[str], labels=None) -> Split:
 def read_text(name: str) -> str:
     """A file in UTF-8, also one packed by gzip; a mark of byte order is no text."""
     path = find_file(name)
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            return file.read()
+        text = read_bytes(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from error
-    except OSError as error:
-        raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def load_chorales(name: str, image_shape=None):
@@ -187,12 +185,12 @@ def load_chorales(name: str, image_shape=None):
     """
     from kerasgen.data import music
 
+    content = json_value(read_text(name), name)
     try:
-        content = json.loads(read_text(name))
         parts = {SPLITS.get(key, key): part for key, part in content.items()}
         parts["train"] = list(music.in_all_keys(parts["train"]))
         written = {k: [music.text(piece) for piece in p] for k, p in parts.items()}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise InputError(
             f"{name} is not a file of chorales: it must hold {{split: [[[note, …], …], "
             "…]}, with a split train"

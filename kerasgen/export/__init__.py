@@ -24,9 +24,9 @@ from kerasgen.export import (
 from kerasgen.export.contents import SEED_RULE
 from kerasgen.export.questions import FIXED
 from kerasgen.export.verify import failures, parity
+from kerasgen.files import atomic
 from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS, Recipe
-from kerasgen.training.checkpoint import atomic
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
 

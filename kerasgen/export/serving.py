@@ -17,8 +17,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from kerasgen.export import manifest
+from kerasgen.files import atomic
 from kerasgen.signature import Input, Signature
-from kerasgen.training.checkpoint import atomic
 
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 MODELS, BATCHING = "models.config", "batching.config"

@@ -18,7 +18,7 @@ from keras import ops
 from kerasgen import random
 from kerasgen.errors import InputError, require, unknown
 from kerasgen.models.trainers import Trainer
-from kerasgen.recipe import family_name
+from kerasgen.recipe import MOST_SAMPLES, family_name
 from kerasgen.signature import Input, Signature, require_range
 
 
@@ -346,6 +346,28 @@ class Model(Trainer, keras.Model):
         return export(self, filepath, format, **options)
 
 
+def require_finite(model: keras.Model, origin) -> None:
+    """Refuse a model whose weights are not all numbers.
+
+    Args:
+        model: what is loaded, or to be exported.
+        origin: where it is from, for the error.
+    Raises:
+        InputError: that names a weight that holds NaN or infinity.
+    """
+    for variable in model.variables:
+        if "float" not in keras.backend.standardize_dtype(variable.dtype):
+            continue
+        array = ops.convert_to_numpy(variable)
+        wrong = array[~np.isfinite(array)]
+        if wrong.size:
+            raise InputError(
+                f"{origin} can't be used: {wrong.size:,} of {array.size:,} numbers of "
+                f"its weight {variable.path} are NaN or infinite; take another epoch's "
+                "(best.keras), or train anew with a lower train.learning_rate"
+            )
+
+
 class GenerativeModel(Model):
     """A model with a `generate` signature, whose loss is its own."""
 
@@ -382,9 +404,11 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
         seed: see `random.row_seeds`.
         conditions: name -> one value, or one a row; None is left out.
     Raises:
-        InputError: if n < 1, or a condition is no input of the model, or out of range.
+        InputError: if n or a condition is out of range, or a condition is no input of
+            the model.
     """
-    require(isinstance(n, int) and n >= 1, "n", "a whole number of at least 1", n)
+    whole = isinstance(n, int) and 1 <= n <= MOST_SAMPLES
+    require(whole, "n", f"a whole number of at least 1, at most {MOST_SAMPLES:,}", n)
     for name, value in conditions.items():
         if value is not None and name not in inputs:
             raise InputError(f"this model takes no {name}: train a conditional one")

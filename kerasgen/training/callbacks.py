@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from kerasgen import pictures
 from kerasgen.errors import RunError
+from kerasgen.files import atomic, sweep
 from kerasgen.recipe import Train
 from kerasgen.training import checkpoint
 from kerasgen.training.distribution import is_chief, several_workers
@@ -130,7 +131,7 @@ class Recorder(keras.callbacks.Callback):
         """Continue from the state on disk, if there is one."""
         self.set_model(model)
         if self.chief:
-            checkpoint.sweep(self.out)
+            sweep(self.out)
         if not self.path.exists():
             return
         progress, arrays = checkpoint.read(self.path)
@@ -180,7 +181,7 @@ class Recorder(keras.callbacks.Callback):
         self.model.after_epoch(self.held_out)
         if self.chief:
             if better:
-                with checkpoint.atomic(self.out / "best.keras") as temporary:
+                with atomic(self.out / "best.keras") as temporary:
                     self.model.save(temporary)
             preview = self.model.preview(self.examples, 64)
             pictures.write(self.out / "samples" / f"epoch_{epoch + 1:04d}", preview)
@@ -212,7 +213,7 @@ class Recorder(keras.callbacks.Callback):
     def _write_history(self):
         names = list(dict.fromkeys(key for row in self.history for key in row))
         with (
-            checkpoint.atomic(self.out / "history.csv") as temporary,
+            atomic(self.out / "history.csv") as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             table = csv.DictWriter(file, names)

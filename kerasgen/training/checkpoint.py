@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,35 +11,7 @@ import keras
 import numpy as np
 
 from kerasgen.errors import InputError
-
-UNFINISHED = ".unfinished"  # before the suffix of what isn't renamed yet
-
-
-@contextlib.contextmanager
-def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well.
-
-    So `path` is never half-written, whenever the process dies; what it leaves behind
-    then, `sweep` removes.
-    """
-    path = Path(path)
-    suffix = UNFINISHED + path.suffix
-    handle, name = tempfile.mkstemp(suffix, f".{path.stem}-", path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what `atomic` left in `folder` where its process was killed."""
-    for path in folder.glob(f".*{UNFINISHED}*"):
-        if path.is_file():
-            path.unlink()
+from kerasgen.files import archive, atomic, json_value
 
 
 @contextlib.contextmanager
@@ -106,9 +77,14 @@ def read(path: str | os.PathLike) -> tuple[dict, list[np.ndarray]]:
         InputError: if the file is damaged or none of ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            progress = json.loads(str(file["progress"]))
+        with (
+            archive(path, "the state of a run"),
+            np.load(path, allow_pickle=False) as file,
+        ):
+            progress = json_value(str(file["progress"]), path)
             return progress, [file[str(i)] for i in range(len(file.files) - 1)]
+    except MemoryError:
+        raise
     except Exception as error:  # zip, numpy and json each have their own
         raise InputError(f"{path} is damaged: train anew in another folder") from error
 

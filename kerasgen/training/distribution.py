@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 
 import keras
 import tensorflow as tf
@@ -94,12 +95,19 @@ def cluster() -> list[str]:
     try:
         config = json.loads(text)
         roles, task = config["cluster"], config["task"]
-        known = task["index"] < len(roles[task["type"]])
-    except (ValueError, KeyError, TypeError) as error:
+        kind, index = task["type"], task["index"]
+        addresses = [address for role in roles.values() for address in role]
+        lists = all(isinstance(role, list) for role in roles.values())
+        good = lists and all(re.fullmatch(r".+:\d+", each) for each in addresses)
+        known = type(index) is int and 0 <= index < len(roles.get(kind, []))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        good = False
+    if not good:
         raise InputError(
-            'TF_CONFIG must be {"cluster": {"worker": [ADDRESS, …]}, "task": '
-            '{"type": "worker", "index": N}}'
-        ) from error
+            'TF_CONFIG must be {"cluster": {"worker": ["HOST:PORT", …]}, "task": '
+            '{"type": "worker", "index": N}}, as `python -m kerasgen.training.launch '
+            "--hosts HOST:PORT,…` prints it"
+        )
     if not known or set(roles) - {"chief", "worker"}:
         raise InputError(
             "TF_CONFIG must name workers only, this one among them: Keras 3 has no "

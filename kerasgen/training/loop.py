@@ -11,10 +11,11 @@ from kerasgen import backend, data, models, zoo
 from kerasgen.data import classes
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
+from kerasgen.files import atomic
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
 from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
-from kerasgen.training.checkpoint import atomic, folder_of_one
+from kerasgen.training.checkpoint import folder_of_one
 from kerasgen.training.distribution import is_chief, strategy
 from kerasgen.zoo import LABELS
 

@@ -19,7 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kerasgen import models, recipe, zoo
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
-from kerasgen.training import checkpoint, loop
+from kerasgen.files import atomic
+from kerasgen.training import loop
 from kerasgen.training.callbacks import Recorder, StopOnNaN
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -121,7 +122,7 @@ def test_only_own_leftovers_are_swept(tmp_path):
     assert main([*arguments, "--steps", "2"]) == 0
     (out / ".notes").mkdir()
     (out / ".gitignore").write_text("*.png")
-    with contextlib.suppress(OSError), checkpoint.atomic(out / "a.npz") as unfinished:
+    with contextlib.suppress(OSError), atomic(out / "a.npz") as unfinished:
         os.link(unfinished, out / f"{unfinished.name[:-3]}npy")  # as a kill leaves it
         raise OSError
     assert len(list(out.glob(".*"))) == 3
