@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import stat
 import struct
 import tempfile
@@ -47,6 +48,34 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder, to be written; then it is `path`, and what was there is gone.
+
+    Where anything fails there is what was there before. A process that is killed while
+    it renames leaves the old folder beside, under a name of its own, from which the
+    next one restores it.
+    """
+    path = path.resolve()  # of a link, where it leads
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        yield new
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

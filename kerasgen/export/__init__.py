@@ -1,10 +1,8 @@
 """Export: a trained model becomes files that other runtimes run, or nothing at all."""
 
-import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from kerasgen import pictures
@@ -24,8 +22,8 @@ from kerasgen.export import (
 from kerasgen.export.contents import SEED_RULE
 from kerasgen.export.questions import FIXED
 from kerasgen.export.verify import failures, parity
-from kerasgen.files import atomic
-from kerasgen.models.base import Model
+from kerasgen.files import atomic, atomic_folder
+from kerasgen.models.base import Model, require_finite
 from kerasgen.recipe import FORMATS, Recipe
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
@@ -44,6 +42,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
         raise unknown("format", format, writers)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    require_finite(model, "the model")
     writers[format](model.baked(), path, **options)
     return path
 
@@ -81,7 +80,7 @@ def write_artifact(
             raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
         raise InputError(f"{path} holds something else than an artifact: remove it")
-    with replaced(path) as folder:
+    with atomic_folder(path) as folder:
         unsupported = _write_formats(model, folder, formats, recipe, labels)
         _refuse(operations.problems(folder))
         model.save(folder / "model.keras")
@@ -175,34 +174,6 @@ def _variants(model, folder, rows) -> dict[str, list[dict]]:
 def _refuse(lines: list[str]) -> None:
     if lines:
         raise RunError(f"export failed: {'; '.join(lines)}")
-
-
-@contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A new folder, to be written; then it is `path`, and what was there is gone.
-
-    Where anything fails there is what was there before. A process that is killed while
-    it renames leaves the old folder beside, under a name of its own, from which the
-    next one restores it.
-    """
-    path = path.resolve()  # of a link, where it leads
-    old = path.with_name(f".{path.name}.old")
-    if old.exists() and not path.exists():
-        old.rename(path)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
-        new = Path(scratch) / "new"
-        new.mkdir()
-        yield new
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            path.rename(old)
-        try:
-            new.rename(path)
-        except BaseException:
-            if old.exists():
-                old.rename(path)
-            raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_savedmodel(model, path):

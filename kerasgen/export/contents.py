@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
+from kerasgen.errors import InputError
 from kerasgen.export import loops, manifest, runtimes, savedmodel, serving
 from kerasgen.export.questions import FIXED, asked
+from kerasgen.files import read_json
 from kerasgen.models.base import Model
 from kerasgen.recipe import FORMATS
 
@@ -51,28 +53,33 @@ def problems(model: Model, folder: Path) -> list[str]:
     if not isinstance(formats, list) or not set(formats) <= set(FORMATS):
         return [*lines, f"{manifest.NAME}: formats must be of {', '.join(FORMATS)}"]
     try:
-        text = (folder / "parity.json").read_text(encoding="utf-8")
-        recorded = json.loads(text)
+        recorded = read_json(folder / "parity.json")
         compared = {
             (row["signature"], row["runtime"], row["batch"])
             for row in [*recorded["rows"], *recorded["variants"]]
         }
         gone = [*recorded["unsupported"], *recorded["left_out"]]
         left_out = {(entry["signature"], entry["runtime"]) for entry in gone}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (InputError, LookupError, TypeError):
         return [*lines, "parity.json: missing or damaged"]
     lines += _files(model, folder, formats, left_out)
     must = {(*pair, e.batch) for pair in asked(model, folder) for e in FIXED}
     for key in sorted(must ^ compared, key=str):
         off = "missing" if key in must else "of no file"
         lines.append(f"parity.json: {' '.join(map(str, key))}: {off}")
-    if hasattr(model, "codec") and (folder / "tokenizer.json").exists():
-        own = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        if own != json.loads(json.dumps(model.codec.values())):
-            lines.append("tokenizer.json: not that of model.keras")
+    if hasattr(model, "codec") and not _codec_is_own(model, folder):
+        lines.append("tokenizer.json: not that of model.keras")
     if "savedmodel" in formats and not lines:
         lines += _signatures(model, folder / "1") + _warmup(model, folder / "1")
     return lines + _figures(model, folder)
+
+
+def _codec_is_own(model, folder) -> bool:
+    try:
+        written = read_json(folder / "tokenizer.json")
+    except InputError:
+        return False
+    return written == json.loads(json.dumps(model.codec.values()))
 
 
 def _files(model, folder, formats, left_out) -> list[str]:
@@ -188,8 +195,8 @@ def _figures(model, folder) -> list[str]:
     from kerasgen.metrics.identity import Identity  # imports this package
 
     try:
-        text = (folder / "metrics.json").read_text(encoding="utf-8")
-        others = Identity.of(model).belonging(json.loads(text))[1]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        content = read_json(folder / "metrics.json")
+        others = Identity.of(model).belonging(content)[1]
+    except (InputError, LookupError, TypeError, AttributeError):
         return ["metrics.json: damaged"]
     return [f"metrics.json: figures of another model: {line}" for line in others]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from kerasgen.errors import InputError
+from kerasgen.files import damaged, read_json
 
 NAME, DIGEST = "manifest.json", "manifest.sha256"
 WORD = re.compile(r"\w+", re.ASCII)
@@ -47,18 +48,15 @@ def read(folder: Path) -> dict:
     Raises:
         InputError: if `folder` is no artifact, or its manifest is damaged.
     """
-    try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{folder} is no artifact: it has no {NAME}") from error
-    except ValueError:
-        content = None
+    if not (folder / NAME).exists():
+        raise InputError(f"{folder} is no artifact: it has no {NAME}")
+    content = read_json(folder / NAME)
     if not _sound(content):
-        raise InputError(f"{folder / NAME} is damaged: export the model anew")
+        raise damaged(folder / NAME, "hashes of files, and signatures")
     return content
 
 
-def _sound(content) -> bool:
+def _sound(content: dict) -> bool:
     """Whether it has what every reader relies on."""
     try:
         hashes, signatures = content["files"], content["signatures"]

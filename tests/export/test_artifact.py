@@ -11,7 +11,6 @@ import onnx
 import pytest
 
 import kerasgen
-from kerasgen import export
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
 from kerasgen.export import manifest, runtimes
@@ -129,38 +128,6 @@ def test_missing_folders_are_made(digits_run, tmp_path):
     path = tmp_path / "no" / "where" / "model.onnx"
     kerasgen.load(digits_run).export(path, format="onnx", signature="generate")
     assert path.is_file()
-
-
-@pytest.mark.parametrize("moment", ["while it is written", "between the renames"])
-def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, moment):
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "content").write_text("old")
-    rename = Path.rename
-
-    def fails(self, target):
-        if self.name == "new":
-            raise OSError("the disk is full")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fails)
-    with pytest.raises(OSError), export.replaced(tmp_path / "old") as folder:
-        (folder / "content").write_text("new")
-        if moment == "while it is written":
-            raise OSError
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert (tmp_path / "old" / "content").read_text() == "old"
-
-
-def test_what_a_kill_between_the_renames_leaves_is_restored(tmp_path):
-    (tmp_path / ".mine.old").mkdir()
-    (tmp_path / ".mine.old" / "content").write_text("old")
-    with pytest.raises(RunError), export.replaced(tmp_path / "mine"):
-        raise RunError("this export fails too")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    with export.replaced(tmp_path / "mine") as folder:
-        (folder / "other").write_text("new")
-        assert (tmp_path / "mine" / "content").read_text() == "old"  # until the end
-    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "other"]
 
 
 def test_the_savedmodel_works_without_kerasgen_and_keras(digits_artifact):
