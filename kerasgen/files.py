@@ -22,7 +22,8 @@ from kerasgen.errors import InputError
 UNFINISHED = ".unfinished"  # before the suffix of what isn't renamed yet
 MEBIBYTE = 2**20
 LARGEST_JSON = 64 * MEBIBYTE  # a tokenizer has some
-MOST_PACKED = 10  # times the size of an archive that its members may have
+MOST_PACKED = 10  # times the size of an archive that its members may have,
+FEW_PACKED = 16 * MEBIBYTE  # if they have more bytes than this
 # What zipfile raises for damaged archives.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError)
 
@@ -190,7 +191,7 @@ def _check_members(path, members: list[zipfile.ZipInfo], size: int) -> None:
     if len({member.filename for member in members}) < len(members):
         raise InputError(f"{path} can't be read: a member is there twice: pack it once")
     total = sum(member.file_size for member in members)
-    if total > MOST_PACKED * size:
+    if total > max(MOST_PACKED * size, FEW_PACKED):
         raise InputError(
             f"{path} can't be read: it has {size:,} bytes, and says that {total:,} are "
             f"packed in them: at most {MOST_PACKED} times as many are unpacked"

@@ -165,7 +165,8 @@ class SentencePiece(Tokenizer):
     def __init__(self, proto: str):
         import sentencepiece
 
-        self.proto = base64.b64decode(proto)
+        self.proto = base64.b64decode(proto, validate=True)
+        require(self.proto != b"", "proto", "a model of SentencePiece", proto)
         self._model = sentencepiece.SentencePieceProcessor(model_proto=self.proto)
         self.size = self._model.vocab_size()
 

@@ -1,7 +1,9 @@
 """The command line: bad input gets one line and exit status 2, and leaves nothing."""
 
+import errno
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from PIL import Image
 import kerasgen
 from kerasgen import recipe, zoo
 from kerasgen.cli import main
+from kerasgen.errors import InputError, RunError
 
 
 def lines(capsys):
@@ -43,6 +46,12 @@ def lines(capsys):
         (["train", "vae_digits", "--data", "digits"], "unknown data source"),
         (["train", "vae_digits", "--init", "/nowhere.keras"], "there is no model"),
         (["train", "vae_digits", "--out", "/dev/null/run"], "can't make the folder"),
+        (["train", "vae_digits", "--data", "text:/dev/zero"], "not a regular file"),
+        (["train", "vae_digits", "--set", "data={}"], "has no split 'train'"),
+        (["train", "vae_digits", "--set", "data=2001-01-01"], "text or a number, not"),
+        (["train", "vae_digits", "--set", "data=2001-99-99"], "is not a YAML value: m"),
+        (["train", "vae_digits", "--seed=-1"], "train.seed must be at least 0"),
+        (["train", "vae_digits", "--epochs", "1e12"], "train.epochs must be at most"),
         (["train", "/nowhere.yaml"], "no recipe file"),
         (["train", "vae_digits", "--set", "name=../up"], "must be a plain one"),
         (["train", "vae_digits", "--set", "name=.."], "must be a plain one"),
@@ -168,6 +177,69 @@ def test_bad_usage_gets_one_line(arguments, message, capsys):
         main(arguments)
     (line,) = lines(capsys)
     assert message in line and "--help)" in line
+
+
+def failing(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(zoo, "list_recipes", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("bad"), 2, "kerasgen: bad"),
+        (RunError("failed"), 1, "kerasgen: failed"),
+        (MemoryError(), 1, "kerasgen: out of memory: ask for less at once"),
+        (OSError(errno.ENOSPC, "No space left"), 1, "kerasgen: the disk is full: make"),
+        (
+            RecursionError("deep\ndown"),
+            1,
+            "error: RecursionError: deep down; run",
+        ),
+        (KeyboardInterrupt(), 1, "kerasgen: interrupted"),
+    ],
+)
+def test_every_error_becomes_one_line(error, status, line, monkeypatch, capsys):
+    failing(monkeypatch, error)
+    assert main(["list"]) == status
+    (found,) = lines(capsys)
+    assert line in found
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "list"], ["list", "--debug"]])
+def test_debug_shows_the_traceback_too(arguments, monkeypatch, capsys):
+    failing(monkeypatch, TypeError("odd"))
+    assert main(arguments) == 1
+    found = lines(capsys)
+    assert found[0] == "Traceback (most recent call last):"
+    assert found[-2] == "TypeError: odd" and "in fail" in "".join(found)
+    assert found[-1].startswith("kerasgen: unexpected error: TypeError: odd; run again")
+
+
+def test_output_that_nothing_takes(tmp_path):
+    """A full disk, and a reader that has gone; Python's own exit would complain too."""
+    command = [sys.executable, "-m", "kerasgen", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    line = "kerasgen: the disk is full: make room, or write to another one\n"
+    assert (done.returncode, done.stderr) == (1, line)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_standard_input_has_a_limit(monkeypatch, capsys):
+    monkeypatch.setattr("kerasgen.commands.LONGEST_INPUT", 5)
+    monkeypatch.setattr("sys.stdin", io.StringIO("123456" * 1000))
+    assert main(["translate", "/nowhere"]) == 2
+    assert "standard input has more than 5 characters: give" in lines(capsys)[0]
+    monkeypatch.setattr("sys.stdin", io.StringIO("12345"))
+    assert main(["translate", "/nowhere"]) == 2
+    assert "there is no model" in lines(capsys)[0]
 
 
 def test_list_has_columns_and_fits_a_terminal(capsys, monkeypatch):

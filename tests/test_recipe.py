@@ -74,6 +74,68 @@ def test_files_must_hold_recipes(tmp_path):
         recipe.read(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: 2001-01-01", "data must be text or a number, not a date: put it in q"),
+        ("data: 2001-99-99", "not a YAML file: month must be in 1..12"),
+        ("data: !!set {a, b}", "data must be text or a number, not a set"),
+        ("data: !!binary aGk=", "data must be text or a number, not a bytes"),
+        ("data: !!timestamp x", "is not a YAML file"),
+        ("train: {learning_rate: !!float abc}", "not a YAML file: could not convert"),
+        ("train: {epochs: !!int ''}", "is not a YAML file"),
+        (f"train: {{epochs: {'9' * 5000}}}", "not a YAML file: Exceeds the limit"),
+        (f"train: {{epochs: {2**63}}}", "epochs must be a finite number of at most 64"),
+        ("train: {learning_rate: .nan}", "learning_rate must be a finite number"),
+        ("train: {clip_norm: -.inf}", "clip_norm must be a finite number"),
+        ("train: {learning_rate: nan}", "learning_rate must be float or dict, not 'n"),
+        ("1: 2", "the key 1 must be text: put it in quotes"),
+        ("model: {2001-01-01: 2}", "the key 2001-01-01 must be text"),
+        ("train: " + "[" * 3000, "is not a YAML file: maximum recursion"),
+        ("paper: &a [*a]", "has more than 100,000 values, with those that aliases"),
+        ("train: {seed: -1}", "train.seed must be at least 0, not -1"),
+        (f"train: {{seed: {2**32}}}", "train.seed must be at most 4,294,967,295, not"),
+        ("train: {devices: 1000000}", "train.devices must be at most 1,024, not"),
+        ("evaluate: {samples: 3000000000}", "evaluate.samples must be at most 1,000,"),
+        ("evaluate: {nll_every: 0}", "evaluate.nll_every must be at least 1, not 0"),
+        ("name: caf\u00e9\ndata: \ud83d", "is not in UTF-8"),
+    ],
+)
+def test_values_that_no_recipe_has(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    rest = "family: vae\n" + "data: bundled:digits\n" * ("data: " not in text)
+    path.write_bytes((rest + text).encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=message) as caught:
+        recipe.read(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_family_is_no_path():
+    assert recipe.model_arguments("../models/vae") is None
+    assert recipe.model_arguments("x" * 5000) is None
+    assert "latent_dim" in recipe.model_arguments("vae")
+
+
+def test_aliases_that_stand_for_a_few_values_are_read(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "family: vae\ndata: bundled:digits\n"
+        "model: {encoder: &net {name: dense, widths: [8]}, decoder: *net}\n"
+    )
+    assert recipe.read(str(path)).model["decoder"] == {"name": "dense", "widths": [8]}
+    levels = [f"l{k}: &l{k} [{f'*l{k - 1}, ' * 9}]" for k in range(1, 30)]  # 9^29
+    path.write_text("paper:\n  l0: &l0 x\n  " + "\n  ".join(levels) + "\n")
+    with pytest.raises(InputError, match="more than 100,000 values"):
+        recipe.read(str(path))
+
+
+def test_large_recipes_are_not_read(tmp_path):
+    with open(tmp_path / "mine.yaml", "wb") as file:
+        file.truncate(5 * 10**9)
+    with pytest.raises(InputError, match="has more than 262,144 bytes"):
+        recipe.read(str(tmp_path / "mine.yaml"))
+
+
 def test_names_and_keys_are_answered_without_tensorflow():
     """TensorFlow is made unimportable; so is Keras."""
     program = (

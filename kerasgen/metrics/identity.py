@@ -14,8 +14,9 @@ from pathlib import Path
 
 import keras
 
-from kerasgen.errors import tell
+from kerasgen.errors import InputError, tell
 from kerasgen.export import manifest
+from kerasgen.files import read_json
 from kerasgen.metrics import features, selection
 from kerasgen.models.base import Model
 from kerasgen.recipe import EVALUATIONS, Recipe
@@ -107,11 +108,14 @@ def read(folder: Path, model: Model, recipe: Recipe) -> dict | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        unknown = [n for n, f in content["figures"].items() if "identity" not in f]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        content = read_json(path)
+        whole = all(_is_whole(figure) for figure in content["figures"].values())
+    except (InputError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
         tell(f"{path} is damaged: its figures are left out")
         return None
+    unknown = [n for n, f in content["figures"].items() if "identity" not in f]
     proven = (folder / manifest.NAME).exists() and not manifest.differences(folder)
     if not unknown or not proven:
         return content
@@ -149,6 +153,16 @@ def said(identity: Mapping, model: Model, recipe: Recipe, split: str) -> str:
         parts.append(f"repetition penalty {values['repetition_penalty']:g}")
     parts += selection.chosen_on(model, recipe, split)
     return "".join(f"; {part}" for part in parts)
+
+
+def _is_whole(figure: dict) -> bool:
+    """Whether a figure has all that is read of it."""
+    identity = figure.get("identity", {"weights": "", "runtime": "", "model": {}})
+    return (
+        {"value", "unit", "split", "samples", "protocol"} <= figure.keys()
+        and {"weights", "runtime", "model"} <= identity.keys()
+        and isinstance(identity["model"], dict)
+    )
 
 
 def _evaluation(figure: str, model: Model):

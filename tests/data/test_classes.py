@@ -97,6 +97,7 @@ def test_a_label_is_a_name_or_a_number():
         ("dgo", "unknown label 'dgo': did you mean dog"),
         ("3", "label must be the name of a class, or a number from 0 to 2, or -1 .* 3"),
         ("-2", "not -2"),
+        ("-2147483649", "not -2147483649"),
         ("9" * 30, "not 9999"),
     ):
         with pytest.raises(InputError, match=message):

@@ -34,6 +34,20 @@ def test_a_file_without_text_is_refused(tmp_path, kind, content):
         data.load(f"{kind}:{tmp_path}/a.txt")
 
 
+@pytest.mark.parametrize("kind", ["text:a.gz", "lines:a.gz", "pairs:a.gz,a.gz"])
+def test_texts_are_whole_and_of_a_size_that_fits(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packed = gzip.compress(b"one\r\ntwo\rthree\n" * 100)
+    (tmp_path / "a.gz").write_bytes(packed)
+    assert "\r" not in "".join(whole(kind).x)
+    monkeypatch.setattr(data.text, "LARGEST", 1499)
+    with pytest.raises(InputError, match="a.gz has more than 1,499 bytes"):
+        whole(kind)
+    (tmp_path / "a.gz").write_bytes(packed[:-10])
+    with pytest.raises(InputError, match="a.gz is damaged: gzip can't unpack it"):
+        whole(kind)
+
+
 @pytest.mark.parametrize("kind", ["text:a", "lines:a", "pairs:a.tsv", "pairs:a,a"])
 def test_other_encodings_are_named(tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)

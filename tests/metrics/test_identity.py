@@ -136,7 +136,8 @@ def test_what_is_of_the_model_stays_and_what_is_not_goes(run, tmp_path, capsys):
 
 def test_a_damaged_file_is_written_anew(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "run")
-    for content in ('{"figures": {"nll"', "[]", '{"figures": [3]}', "{}"):
+    part = '{"figures": {"nll": {"value": 1.0, "identity": {}}}}'
+    for content in ('{"figures": {"nll"', "[]", '{"figures": [3]}', "{}", part):
         (copy / "metrics.json").write_text(content)
         assert main(["evaluate", str(copy), "--only", "bound"]) == 0
         assert "metrics.json is damaged" in capsys.readouterr().err

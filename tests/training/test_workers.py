@@ -99,6 +99,31 @@ def test_hosts_get_their_tf_config(capsys, monkeypatch):
     ("config", "words"),
     [
         ("{", "TF_CONFIG must be"),
+        ("[]", "TF_CONFIG must be"),
+        ("[" * 100_000, "TF_CONFIG must be"),
+        ('{"cluster": [], "task": {"type": "worker", "index": 0}}', "must be {"),
+        (
+            '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+            "must be {",  # else each of its letters is a worker
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"], "chief": 5}, '
+            '"task": {"type": "worker", "index": 0}}',
+            "must be {",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1", 7]}, "task": {"type": "worker", '
+            '"index": 0}}',
+            "must be {",
+        ),
+        (
+            '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+            '\\["HOST:PORT", …\\]',
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
+            "this one among them",
+        ),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
             "must",
