@@ -4,6 +4,7 @@ TensorFlow is imported only by what computes, and after all checks of what needs
 so that errors in names are instant.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -104,9 +105,7 @@ def generate(options):
     elif options.prompt is not None:
         raise InputError("this model takes no prompt: it draws images")
     rows = generate_inputs(signature["inputs"], options.n, options.seed, conditions)
-    outputs = in_parts(serve, "generate", rows)
-    total = -(-options.n // 500)
-    outputs = _progress(outputs, "generating", options.quiet, total)
+    outputs = in_parts(serve, "generate", rows, _progress(options))
     parts = [part[signature["outputs"][0]] for part in outputs]
     if texts:
         samples = [text for part in parts for text in coded.texts(part)]
@@ -172,8 +171,8 @@ def restore(options):
     for key, entry in inputs.items():  # files would take the nearest
         require_range(key, rows[key], entry)
         rows[key] = rows[key].astype(entry["dtype"])
-    parts = in_parts(serve, task, {key: rows[key] for key in inputs})
-    parts = _progress(parts, "restoring", options.quiet, -(-len(files) // 500))
+    rows = {key: rows[key] for key in inputs}
+    parts = in_parts(serve, task, rows, _progress(options))
     restored = np.concatenate([part["restored"] for part in parts])
     if out.suffix == ".npy":
         pictures.write_array(out, restored)
@@ -286,7 +285,7 @@ def evaluate(options):
         options.split,
         serve,
         options.samples,
-        lambda steps, title, total: _progress(steps, title, options.quiet, total),
+        _progress(options),
         only,
         options.runtime,
     )
@@ -442,13 +441,14 @@ def _about_data(recipe, options) -> dict:
     return {"examples": source[source.judged_by].shown(), "labels": source.label_names}
 
 
-def _progress(steps, title: str, quiet: bool, total: int):
+def _progress(options):
+    """A function `(steps, title, total)` that wraps steps in a bar, in a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    off = quiet or not console.is_terminal
-    return track(steps, title, total, console=console, disable=off, transient=True)
+    off = options.quiet or not console.is_terminal
+    return functools.partial(track, console=console, disable=off, transient=True)
 
 
 def _say(options, line: str):

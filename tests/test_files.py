@@ -5,11 +5,12 @@ import json
 import os
 import struct
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from kerasgen import files
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, RunError
 
 MEMBERS = {"a.json": b"{}", "b.bin": bytes(range(256)) * 40}
 
@@ -24,6 +25,38 @@ def test_what_fails_leaves_the_file_as_it_was(tmp_path):
     with files.atomic(path) as temporary:
         temporary.write_text("after")
     assert path.read_text() == "after" and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("moment", ["while it is written", "between the renames"])
+def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, moment):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "content").write_text("old")
+    rename = Path.rename
+
+    def fails(self, target):
+        if self.name == "new":
+            raise OSError("the disk is full")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError), files.atomic_folder(tmp_path / "old") as folder:
+        (folder / "content").write_text("new")
+        if moment == "while it is written":
+            raise OSError
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old" / "content").read_text() == "old"
+
+
+def test_what_a_kill_between_the_renames_leaves_is_restored(tmp_path):
+    (tmp_path / ".mine.old").mkdir()
+    (tmp_path / ".mine.old" / "content").write_text("old")
+    with pytest.raises(RunError), files.atomic_folder(tmp_path / "mine"):
+        raise RunError("this export fails too")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    with files.atomic_folder(tmp_path / "mine") as folder:
+        (folder / "other").write_text("new")
+        assert (tmp_path / "mine" / "content").read_text() == "old"  # until the end
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "other"]
 
 
 def test_a_file_that_cannot_be_made_has_the_name_that_was_given(tmp_path):

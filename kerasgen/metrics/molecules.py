@@ -36,7 +36,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     inputs = model.signatures()[SIGNATURE].describe()["inputs"]
     given = {"token_ids": model.codec.ids([""])}
     rows = generate_inputs(inputs, n, recipe.evaluate.seed, given)
-    parts = progress(in_parts(serve, SIGNATURE, rows), "samples", -(-n // 500))
+    parts = in_parts(serve, SIGNATURE, rows, progress)
     texts = [t for part in parts for t in model.codec.texts(part["output_ids"])]
     molecules = [m for m in map(canonical, texts) if m is not None]
     different = set(molecules)

@@ -1,7 +1,5 @@
 """Whether damaged images that a diffusion model restores are read as what they were."""
 
-import math
-
 import numpy as np
 from keras import ops
 
@@ -35,7 +33,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     found, whole = {}, agreement(images)
     for name, damage in DAMAGES.items():
         inputs = damage(model, images) | {"seed": row_seeds(values.seed, n)}
-        parts = progress(in_parts(serve, name, inputs), name, math.ceil(n / 500))
+        parts = in_parts(serve, name, inputs, progress)
         restored = np.concatenate([part["restored"] for part in parts])
         left = next(iter(inputs.values()))
         enlarged = ops.image.resize(left, images.shape[1:3], interpolation="bicubic")

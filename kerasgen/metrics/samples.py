@@ -5,8 +5,6 @@ and none of the training set merely repeated? Controllability: are samples what 
 asked for?
 """
 
-import math
-
 import numpy as np
 
 from kerasgen.errors import InputError, tell
@@ -91,7 +89,7 @@ def draw(model, serve, n: int, seed: int, progress=lambda steps, *_: steps):
     asked = np.arange(n) % classes if classes else None
     inputs = model.signatures()[SIGNATURE].describe()["inputs"]
     rows = generate_inputs(inputs, n, seed, {"label": asked})
-    parts = progress(in_parts(serve, SIGNATURE, rows), "samples", math.ceil(n / 500))
+    parts = in_parts(serve, SIGNATURE, rows, progress)
     return np.concatenate([part["images"] for part in parts]), asked
 
 

@@ -8,6 +8,7 @@ and `test_step` that give the same weights on one device or many.
 import contextlib
 import dataclasses
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -20,6 +21,9 @@ from kerasgen.errors import InputError, require, unknown
 from kerasgen.models.trainers import Trainer
 from kerasgen.recipe import MOST_SAMPLES, family_name
 from kerasgen.signature import Input, Signature, require_range
+
+# Of `in_parts`: 2M numbers are 500 rows of 64×64, or 500 texts of 128 tokens.
+FIRST_ROWS, MOST_ROWS, MOST_NUMBERS = 16, 500, 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -430,11 +434,32 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
 
 
 def in_parts(
-    serve: Callable, signature: str, rows: Mapping, size: int = 500
+    serve: Callable,
+    signature: str,
+    rows: Mapping,
+    progress: Callable = lambda steps, *_: steps,
 ) -> Iterator:
-    """Outputs of `serve(signature, **rows)`, at most `size` rows at a time.
+    """Outputs of `serve(signature, **rows)`, some rows at a time.
 
-    Rows are independent of each other, so this only bounds the memory.
+    Rows are independent of each other, so this only bounds the memory. What a row needs
+    is in proportion to what goes in and comes out; a first, small part tells.
+
+    Args:
+        serve: `(signature, **arrays) -> dict` of arrays.
+        signature: the name.
+        rows: input -> array, a row for each sample.
+        progress: wraps the rows in a bar: `(iterable, title, total)`.
     """
-    for i in range(0, len(next(iter(rows.values()))), size):
-        yield serve(signature, **{k: v[i : i + size] for k, v in rows.items()})
+    n = len(next(iter(rows.values())))
+    steps, size = iter(progress(range(n), signature, n)), FIRST_ROWS
+    while part := [*itertools.islice(steps, size)]:
+        inputs = {k: v[part[0] : part[-1] + 1] for k, v in rows.items()}
+        outputs = serve(signature, **inputs)
+        yield outputs
+        weight = sum(map(_weight, [*inputs.values(), *outputs.values()])) / len(part)
+        size = max(1, min(MOST_ROWS, int(MOST_NUMBERS / weight)))
+
+
+def _weight(array: np.ndarray) -> int:
+    """Numbers; a token of a text, which is a vector in every layer, counts as 16."""
+    return array.size * (16 if array.dtype.kind == "i" and array.ndim > 1 else 1)

@@ -117,6 +117,14 @@ def test_an_export_that_differs_is_not_written(digits_run, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_that_are_no_numbers_are_not_shipped(digits_run, tmp_path):
+    model = kerasgen.load(digits_run)
+    model.decoder.variables[0].assign(model.decoder.variables[0] * np.nan)
+    with pytest.raises(InputError, match="numbers of its weight .* are NaN"):
+        model.export(tmp_path / "artifact")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_something_else_is_not_replaced(digits_run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("important")

@@ -8,6 +8,7 @@ from keras import ops
 
 from kerasgen import GenerativeModel, InputError, Model, Phase
 from kerasgen import signature as s
+from kerasgen.models.base import in_parts
 from kerasgen.random import Noise, fold, row_seeds
 
 
@@ -308,3 +309,39 @@ def test_accumulation_is_one_step(two_replicas):
         assert largest_difference(whole, model) < 1e-5
     with pytest.raises(InputError, match="accumulate must be"):
         model.compile(accumulate=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "then"),
+    [
+        ((8, 8, 1), "float32", 500),
+        ((64, 64, 3), "float32", 162),
+        ((256, 256, 3), "float32", 10),
+        ((4096, 4096, 3), "float32", 1),
+        ((256,), "int32", 488),
+        ((1024,), "int32", 122),
+    ],
+)
+def test_parts_are_small_where_rows_are_large(shape, dtype, then):
+    sizes, wrapped = [], []
+
+    def serve(signature, seed):
+        sizes.append(len(seed))
+        out = np.broadcast_to(np.zeros((), dtype), (len(seed), *shape))
+        return {"seed": seed, "samples": out}
+
+    def progress(steps, title, total):
+        wrapped.append((title, total))
+        return steps
+
+    rows = {"seed": np.arange(700)}
+    parts = [*in_parts(serve, "generate", rows, progress)]
+    np.testing.assert_array_equal(
+        np.concatenate([p["seed"] for p in parts]), rows["seed"]
+    )
+    assert sizes[0] == 16 and sizes[1] == then == max(sizes[1:])
+    assert sum(sizes) == 700 and wrapped == [("generate", 700)]
+
+
+def test_no_rows_are_no_parts():
+    assert [*in_parts(lambda *_: 1 / 0, "generate", {"seed": np.arange(0)})] == []
