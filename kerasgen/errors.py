@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 import sys
 from collections.abc import Iterable
 
@@ -55,7 +56,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 def _disk_is_full(error: BaseException) -> bool:
     codes = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "errno", None) in codes or "No space left on" in str(error)
+    said = re.search(r"No space left on|\d requested and \d+ written", str(error))
+    return getattr(error, "errno", None) in codes or said is not None  # or NumPy's
 
 
 def one_line(text: str) -> str:

@@ -39,16 +39,19 @@ MONITOR_MODES = ("auto", "min", "max")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 MOST_SAMPLES = 1_000_000  # drawn in one call, whose result holds them all
 LARGEST = 2**18  # bytes of a recipe
+LONGEST_SIDE = 2**14  # pixels of an image
 MOST_VALUES = 100_000  # of a recipe, with what its aliases stand for
 _COUNT, _SEED = (1, 2**31 - 1), (0, 2**32 - 1)
 RANGES = {
     "input.split_seed": _SEED,
     "train.epochs": _COUNT,
     "train.steps": _COUNT,
-    "train.batch_size": _COUNT,
+    "train.batch_size": (1, 2**20),
     "train.accumulate": _COUNT,
     "train.seed": _SEED,
-    "train.devices": (1, 1024),
+    "train.devices": (1, 64),
+    "train.warmup_steps": (0, 2**31 - 1),
+    "train.cooldown_steps": (0, 2**31 - 1),
     "train.steps_per_execution": _COUNT,
     "train.checkpoint_steps": _COUNT,
     "train.quality_samples": (1, MOST_SAMPLES),
@@ -313,6 +316,23 @@ def _check_ranges(recipe: Recipe) -> None:
             raise InputError(f"{key} must be at least {least:,}, not {value}")
         if value is not None and value > most:
             raise InputError(f"{key} must be at most {most:,}, not {value}")
+    shape = recipe.input.image_shape
+    whole = all(type(size) is int and 0 < size <= LONGEST_SIDE for size in shape or ())
+    if shape is not None and (len(shape) != 3 or shape[-1] not in (1, 3) or not whole):
+        raise InputError(
+            "input.image_shape must be [height, width, channels] with 1 or 3 channels, "
+            f"as [64, 64, 3], not {shape}"
+        )
+    train = recipe.train
+    if train.accumulate > train.batch_size:
+        raise InputError(
+            f"train.accumulate must be at most train.batch_size, {train.batch_size}, "
+            f"not {train.accumulate}"
+        )
+    rates = train.learning_rate
+    for rate in rates.values() if isinstance(rates, dict) else [rates]:
+        if rate < 0.0:
+            raise InputError(f"train.learning_rate must be at least 0, not {rate}")
 
 
 def _check_train(train: Train) -> None:

@@ -30,6 +30,7 @@ class ResourceExhaustedError(Exception):
             ResourceExhaustedError("a.tmp; No space left on device"),
             "the disk is full: make room, or write to another one",
         ),
+        (OSError("320000 requested and 47072 written"), "the disk is full: make room"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission den"),
         (
             TypeError("x\n  y"),

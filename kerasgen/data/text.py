@@ -186,11 +186,12 @@ def load_chorales(name: str, image_shape=None):
     from kerasgen.data import music
 
     content = json_value(read_text(name), name)
+    wrong = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
     try:
         parts = {SPLITS.get(key, key): part for key, part in content.items()}
         parts["train"] = list(music.in_all_keys(parts["train"]))
         written = {k: [music.text(piece) for piece in p] for k, p in parts.items()}
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except wrong as error:
         raise InputError(
             f"{name} is not a file of chorales: it must hold {{split: [[[note, …], …], "
             "…]}, with a split train"

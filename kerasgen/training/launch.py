@@ -21,6 +21,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+MOST_WORKERS = 64  # of one machine
+
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
     """What the environment variable TF_CONFIG is on worker `index`."""
@@ -109,8 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for i, host in enumerate(hosts):
             print(f"# {host}\nexport TF_CONFIG='{tf_config(hosts, i)}'")
         return 0
-    if options.workers < 1 or options.restarts < 0:
-        parser.error("--workers must be at least 1, --restarts at least 0")
+    if not 1 <= options.workers <= MOST_WORKERS or options.restarts < 0:
+        parser.error(
+            f"--workers must be from 1 to {MOST_WORKERS}, --restarts at least 0"
+        )
     if options.command[:1] != ["train"]:
         parser.error("give what to run: -- train RECIPE …")
     command = [sys.executable, "-m", "kerasgen", *options.command]

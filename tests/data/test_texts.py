@@ -58,3 +58,21 @@ def test_other_encodings_are_named(tmp_path, kind, monkeypatch):
     expected = r"is not in UTF-8 \(byte 0xe9 in line 2\): convert it, as `iconv -f"
     with pytest.raises(InputError, match=expected):
         whole(kind)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"train": [[[60', "must hold an object in JSON"),
+        ('[{"train": []}]', "must hold an object in JSON"),
+        ('{"train": []}', "is not a file of chorales: it must hold"),
+        ('{"train": [[["x"]]]}', "is not a file of chorales"),
+        ('{"train": [[[99999999999]]]}', "is not a file of chorales"),
+        ('{"train": 5}', "is not a file of chorales"),
+        ('{"test": [[[60]]]}', "is not a file of chorales"),
+    ],
+)
+def test_files_that_are_no_chorales(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        data.load(f"chorales:{tmp_path}/a.json")

@@ -88,6 +88,13 @@ def test_the_limit_of_restarts(capfd):
     assert capfd.readouterr().err.count("starting all again") == 2
 
 
+@pytest.mark.parametrize("count", ["0", "-1", "3000000000"])
+def test_workers_are_as_many_as_a_machine_can_have(count, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        launch.main([f"--workers={count}", "--", "train", "vae_digits"])
+    assert "--workers must be from 1 to 64" in capsys.readouterr().err
+
+
 def test_hosts_get_their_tf_config(capsys, monkeypatch):
     assert launch.main(["--hosts", "a:1,b:2"]) == 0
     line = capsys.readouterr().out.splitlines()[3]
