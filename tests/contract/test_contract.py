@@ -5,6 +5,7 @@ bundled digits, scaled to the recipe's size, so no data is needed.
 """
 
 import dataclasses
+import json
 from pathlib import Path
 
 import keras
@@ -257,7 +258,7 @@ def test_seeds_are_samples(model):
 @pytest.mark.skipif(backend.is_jax(), reason="TensorFlow exports")
 def test_exports_answer_the_same_everywhere(tiny, model, tmp_path):
     export(model, tmp_path / "artifact", recipe=tiny)  # raises where they don't
-    manifest = zoo.json.loads((tmp_path / "artifact" / "parity.json").read_text())
+    manifest = json.loads((tmp_path / "artifact" / "parity.json").read_text())
     found = {
         (tiny.family, r["runtime"], r["signature"]) for r in manifest["unsupported"]
     }

@@ -350,6 +350,26 @@ def test_callbacks_move_all_rates(callback, expected, dtype, small_images):
         assert len(set(logged)) == 3 or logged[-1] != logged[0]
 
 
+def test_callbacks_move_all_rates_of_replicas(two_replicas, small_images):
+    """And these train, from the next step on, what they train on one device."""
+
+    def trained():
+        model = small()
+        sgd = {"d_optimizer": keras.optimizers.SGD(0.08)}
+        model.compile(**sgd, g_optimizer=keras.optimizers.SGD(0.02), seed=2)
+        options = {"batch_size": 25, "epochs": 2, "shuffle": False, "verbose": 0}
+        model.fit(small_images, callbacks=[AtBatch()], **options)
+        return model
+
+    one = trained()
+    with two_replicas.scope():
+        two = trained()
+    rates = {k: o.learning_rate.numpy() for k, o in two.optimizers.items()}
+    assert rates == pytest.approx({"discriminator": 0.02, "generator": 0.005})
+    for a, b in zip(one.variables, two.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)
+
+
 def test_the_moved_rate_is_the_one_that_trains(small_images):
     """A discriminator that stands still stops the generator in the same epoch."""
     model = small()
