@@ -216,6 +216,9 @@ def classify(options):
     serve, _ = server(place, options.runtime, "classify_ids")
     coded, console = codec(place), Console(highlight=False, soft_wrap=True)
     for text in texts:
+        if not text.strip():  # of no words, no class: a line for a line
+            console.print()
+            continue
         found = serve("classify_ids", token_ids=coded.ids([text]))
         (chances,), (attention,) = found["probabilities"], found["attention"]
         best = int(chances.argmax())

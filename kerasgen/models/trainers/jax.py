@@ -4,7 +4,7 @@ A step is a pure function of the values of all variables: it runs in a
 `keras.StatelessScope` that holds them, as if they were assigned to.
 """
 
-import contextlib
+import functools
 
 import jax
 import keras
@@ -24,6 +24,22 @@ OPTIMIZERS, METRICS = "optimizer_variables", "metrics_variables"
 _copy = jax.jit(lambda values: jax.tree.map(jax.numpy.copy, values))
 
 
+def _undistributed(method):
+    """Keras would split batches over devices, and fail where that leaves a rest; here
+    a step does it."""
+
+    @functools.wraps(method)
+    def alone(*arguments, **options):
+        around = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            return method(*arguments, **options)
+        finally:
+            keras.distribution.set_distribution(around)
+
+    return alone
+
+
 class Trainer(base.Trainer):
     """Mixin of `kerasgen.models.base.Model`."""
 
@@ -33,35 +49,12 @@ class Trainer(base.Trainer):
         super().__init__(*arguments, **options)
         self._distribution = keras.distribution.distribution()
 
-    def fit(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().fit(*arguments, **options)
-
-    def evaluate(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().evaluate(*arguments, **options)
-
-    def predict(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().predict(*arguments, **options)
-
-    def train_on_batch(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().train_on_batch(*arguments, **options)
-
-    def test_on_batch(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().test_on_batch(*arguments, **options)
-
-    def predict_on_batch(self, *arguments, **options):
-        """See `kerasgen.models.trainers.base`."""
-        with _undistributed():
-            return super().predict_on_batch(*arguments, **options)
+    fit = _undistributed(base.Trainer.fit)
+    evaluate = _undistributed(base.Trainer.evaluate)
+    predict = _undistributed(base.Trainer.predict)
+    train_on_batch = _undistributed(base.Trainer.train_on_batch)
+    test_on_batch = _undistributed(base.Trainer.test_on_batch)
+    predict_on_batch = _undistributed(base.Trainer.predict_on_batch)
 
     def train_step(self, state, data):
         """See `kerasgen.models.trainers.base`; -> logs, and the new state."""
@@ -165,18 +158,6 @@ class Trainer(base.Trainer):
 
     def _symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: the constructor and `compile` have built everything."""
-
-
-@contextlib.contextmanager
-def _undistributed():
-    """Keras would split batches over devices, and fail where that leaves a rest; here
-    a step does it."""
-    around = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(around)
 
 
 def input_gradients(function, inputs):
