@@ -13,15 +13,8 @@ import pytest
 import kerasgen
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
-from kerasgen.export import manifest, runtimes
+from kerasgen.export import runtimes
 from kerasgen.models.base import Model
-
-
-def _sign(folder, **changes):
-    """Write the hashes of what is there, as one who forges an artifact would."""
-    content = manifest.read(folder) | changes
-    del content["files"]
-    manifest.write(folder, content)
 
 
 def test_the_files_of_an_artifact(digits_artifact):
@@ -92,20 +85,6 @@ def test_added_removed_and_linked_files_are_named(digits_artifact, tmp_path, cap
     errors = capsys.readouterr().err
     assert "onnx/extra.onnx: not in manifest.json" in errors
     assert "samples.png: missing" in errors and "recipe.yaml: changed" in errors
-
-
-def test_wrong_answers_are_found(digits_artifact, tmp_path):
-    """A file whose hash is right, but which computes something else."""
-    copy = shutil.copytree(digits_artifact, tmp_path / "copy")
-    decode = onnx.load(copy / "onnx" / "decode.onnx")
-    for tensor in decode.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
-            array = onnx.numpy_helper.to_array(tensor) + np.float32(0.01)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    onnx.save(decode, copy / "onnx" / "decode.onnx")
-    _sign(copy)
-    with pytest.raises(RunError, match="decode in onnx, batch 1: differs by"):
-        kerasgen.verify(copy)
 
 
 def test_an_export_that_differs_is_not_written(digits_run, tmp_path, monkeypatch):

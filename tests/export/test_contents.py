@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
@@ -222,7 +223,31 @@ def test_the_rows_of_a_forged_list_do_not_hide_a_file(copy):
     assert named == {*load_keras(copy / "model.keras").signatures(), "serving_default"}
 
 
-def test_another_default_of_the_same_form_is_found(copy, monkeypatch):
+@pytest.fixture
+def compared(copy, monkeypatch):
+    """A function: one runtime -> the rows of one example in it."""
+
+    def rows(runtime):
+        only = {runtime: runtimes.RUNTIMES[runtime]}
+        monkeypatch.setattr(runtimes, "RUNTIMES", only)
+        monkeypatch.setattr(runtimes, "VARIANTS", {})
+        return verify.parity(load_keras(copy / "model.keras"), copy, verify.FIXED[:1])
+
+    return rows
+
+
+def test_wrong_answers_are_found(copy, compared):
+    decode = onnx.load(copy / "onnx" / "decode.onnx")
+    for tensor in decode.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor) + np.float32(0.01)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(decode, copy / "onnx" / "decode.onnx")
+    (line,) = verify.failures(compared("onnx"))
+    assert line.startswith("decode in onnx, batch 1: differs by 0.")
+
+
+def test_another_default_of_the_same_form_is_found(copy, compared):
     def inverted(functions):
         right = functions["generate"]
 
@@ -233,15 +258,12 @@ def test_another_default_of_the_same_form_is_found(copy, monkeypatch):
         functions["serving_default"] = wrong
 
     resaved(inverted)(copy)
-    only = {"tensorflow_c": runtimes.tensorflow_c}
-    monkeypatch.setattr(runtimes, "RUNTIMES", only)
-    monkeypatch.setattr(runtimes, "VARIANTS", {})
-    rows = verify.parity(load_keras(copy / "model.keras"), copy, verify.FIXED[:1])
+    rows = compared("tensorflow_c")
     assert {row["signature"] for row in rows if not row["ok"]} == {"serving_default"}
     assert len(rows) == 6
 
 
-def test_a_graph_that_never_ends_is_given_up(copy, monkeypatch):
+def test_a_graph_that_never_ends_is_given_up(copy, compared, monkeypatch):
     def endless(functions):
         @tf.function(input_signature=SEEDS)
         def generate(seed):
@@ -253,11 +275,8 @@ def test_a_graph_that_never_ends_is_given_up(copy, monkeypatch):
         functions["generate"] = functions["serving_default"] = generate
 
     resaved(endless)(copy)
-    only = {"tensorflow_c": runtimes.tensorflow_c}
-    monkeypatch.setattr(runtimes, "RUNTIMES", only)
-    monkeypatch.setattr(runtimes, "VARIANTS", {})
     monkeypatch.setattr(verify, "PATIENCE", (8.0, 0))
-    rows = verify.parity(load_keras(copy / "model.keras"), copy, verify.FIXED[:1])
+    rows = compared("tensorflow_c")
     assert [row["error"] for row in rows] == ["no answer within 8 s"] * len(rows)
 
 
@@ -293,6 +312,17 @@ def test_a_tie_does_not_come_twice(copy, monkeypatch, again):
     else:
         assert [row["fresh"] for row in kerasgen.verify(copy)] == [2]
     assert asked == [3, 1]
+
+
+def test_what_differs_at_a_fixed_example_is_refused_at_once(copy, monkeypatch):
+    def parity(model, folder, examples):
+        assert len(examples) == 3
+        row = {"signature": "x", "runtime": "onnx", "batch": 1, "ok": False}
+        return [row | {"max_relative_difference": 1.0}]
+
+    monkeypatch.setattr(verify, "parity", parity)
+    with pytest.raises(RunError, match="x in onnx, batch 1: differs by 1"):
+        kerasgen.verify(copy)
 
 
 # What no runtime may open.
