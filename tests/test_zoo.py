@@ -25,6 +25,13 @@ def test_load_by_name(monkeypatch):
     assert kerasgen.load("vae_digits").generate(2).shape == (2, 8, 8, 1)
 
 
+def test_smaller_files_serve_what_their_format_does(monkeypatch):
+    monkeypatch.chdir(ARTIFACTS[0].parents[2])
+    place = zoo.find("gpt_jsb")
+    (_, exact), (_, halves) = (zoo.server(place, f"onnx{end}") for end in ("", "-fp16"))
+    assert set(halves) == set(exact) >= {"generate", "decode_step"}
+
+
 def test_list_recipes_knows_the_artifacts(monkeypatch):
     monkeypatch.chdir(ARTIFACTS[0].parents[2])
     rows = {row["name"]: row for row in kerasgen.list_recipes()}

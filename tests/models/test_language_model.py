@@ -15,6 +15,7 @@ import kerasgen
 from kerasgen import data, decoding, models, random, recipe, zoo
 from kerasgen.data.text import Windows, cut, tokenized
 from kerasgen.errors import InputError
+from kerasgen.export import contents
 from kerasgen.random import row_seeds
 from kerasgen.tokenizers import Bytes, Characters, SentencePiece
 
@@ -163,6 +164,11 @@ def test_sentencepiece_goes_into_the_savedmodel(tmp_path):
     found = {row["runtime"] for row in parity["rows"] if row["signature"] == "complete"}
     assert found == {"savedmodel", "tensorflow_c"}
     assert "import tensorflow_text" in (tmp_path / "artifact" / "README.md").read_text()
+    assert contents.problems(model, tmp_path / "artifact") == []
+    other = json.dumps(language_model().codec.values())
+    (tmp_path / "artifact" / "tokenizer.json").write_text(other)
+    lines = contents.problems(model, tmp_path / "artifact")
+    assert lines == ["tokenizer.json: not that of model.keras"]
 
 
 def test_prefill_and_steps_write_what_generate_does(trained):
