@@ -50,6 +50,8 @@ def write(savedmodel: Path, signatures, folder: Path, budget: int) -> dict[str, 
         if len(small) < min(budget, 0.6 * len(content)):
             budget -= len(small)
             (folder / f"{name}.int8.tflite").write_bytes(small)
+    if not any(folder.iterdir()):
+        folder.rmdir()
     return unsupported
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,22 @@ os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
 
 def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
     """One signature; axis names "batch" (and "length"), names as in the signature."""
-    function = tf.function(signature.positional(), input_signature=signature.specs())
+    specs = signature.specs()
+    function = tf.function(_of_no_rows_too(signature), input_signature=specs)
     with _quiet():
         proto, _ = tf2onnx.convert.from_function(
-            function, input_signature=signature.specs(), opset=OPSET
+            function, input_signature=specs, opset=OPSET
         )
     loops.lighten(proto.graph)  # what were states of loops, rules see as constants
     proto = rewrites.shorten(proto)
     loops.lighten(proto.graph)  # of what is new
     loops.settle(proto.graph)
+    known = function.get_concrete_function().structured_outputs
+    for value in proto.graph.output:  # rewriting forgets some
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, known[value.name].shape, strict=True):
+            if size is not None:
+                dim.dim_value = size
     for value in [*proto.graph.input, *proto.graph.output]:
         for axis, size in enumerate(value.type.tensor_type.shape.dim):
             if not size.HasField("dim_value"):
@@ -50,6 +58,25 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         proto.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def _of_no_rows_too(signature: Signature) -> Callable:
+    """The function; where there are no rows it computes one and drops it.
+
+    ONNX's reshapes and convolutions can't have none. Texts get along, and would pay:
+    a copy of what all tokens before left in a cache, at each step.
+    """
+    function = signature.positional()
+    if any(None in entry.shape for entry in signature.inputs.values()):
+        return function
+
+    def padded(*values):
+        rows = tf.shape(values[0])[0]
+        more = tf.maximum(1 - rows, 0)
+        some = [tf.pad(v, [[0, more], *[[0, 0]] * (v.shape.rank - 1)]) for v in values]
+        return {name: value[:rows] for name, value in function(*some).items()}
+
+    return padded
 
 
 def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str]:

@@ -337,3 +337,29 @@ def test_onnx_answers_bad_rows_alike(name, key):
             np.testing.assert_allclose(
                 value, expected[output], atol=signature.tolerance
             )
+
+
+UNET = {"name": "unet", "widths": [8, 16], "blocks": 1, "attention": [4]}
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        (MODELS["vae"], "score"),
+        (lambda: kerasgen.DDPM(**IMAGES, network=UNET, **FEW), "predict_noise"),
+    ],
+    ids=["vae", "unet"],
+)
+def test_onnx_takes_no_rows(model, key):
+    """Where its reshapes, or those that the runtime makes of them, would fail."""
+    signature = model().signatures()[key]
+    proto = onnx.convert(signature, {})
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    some = signature.example(2)
+    none = {name: value[:0] for name, value in some.items()}
+    answers = (session.run(None, inputs) for inputs in (some, none))
+    for output, two, zero in zip(proto.graph.output, *answers, strict=True):
+        batch, *rest = output.type.tensor_type.shape.dim
+        assert batch.dim_param == "batch" and len(two) == 2
+        assert two.shape[1:] == zero.shape[1:] == tuple(dim.dim_value for dim in rest)
+        assert len(zero) == 0
