@@ -382,8 +382,12 @@ def verify(options):
     rows = verify(options.folder)
     if not options.quiet:
         for row in rows:
-            what = f"{row['signature']:<12} {row['runtime']:<13} batch {row['batch']}"
-            print(f"ok  {what}  difference {row['max_abs_difference']:.1e}")
+            what = f"{row['signature']:<15} {row['runtime']:<13} batch {row['batch']}"
+            judged = row.get("rms_difference", row["max_relative_difference"])
+            within = row["tolerance"]
+            end = "of other tokens" if within is None else f"of {within:.0e} allowed"
+            judged = row["max_abs_difference"] if within is None else judged
+            print(f"ok  {what}  difference {judged:.1e} {end}")
         print(f"{options.folder}: all files unchanged, {len(rows)} comparisons equal")
 
 

@@ -49,7 +49,7 @@ def image_files(folder: Path) -> list[Path]:
         if file and not hidden and path.suffix.lower() in SUFFIXES:
             files.append(path)
     if not files:
-        raise InputError(f"no pictures below {folder}, as .png, .jpg, .webp or .tif")
+        raise InputError(f"no pictures below {folder}, as .png, .jpg, .gif or .webp")
     return files
 
 

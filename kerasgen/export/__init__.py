@@ -41,7 +41,13 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
     if format not in writers:
         raise unknown("format", format, writers)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and format in ("artifact", "tf_saved_model"):
+        raise InputError(f"{path} is a file: give a folder, or format='onnx'")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror
+        raise InputError(f"{path} can't be made: {why}: give another path") from error
     require_finite(model, "the model")
     writers[format](model.baked(), path, **options)
     return path

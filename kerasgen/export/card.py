@@ -4,6 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
+from kerasgen import recipe as recipes
 from kerasgen.export import runtimes, serving
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
@@ -13,7 +14,7 @@ def write(model: Model, folder: Path, recipe: Recipe | None, examples=None) -> N
     """Write `folder`/README.md from the files that are there already; `examples` are
     test inputs, for requests."""
     name = recipe.name if recipe else model.name
-    about = recipe.description if recipe else _first_line(model)
+    about = (recipe.description if recipe else "") or _first_line(model)
     parts = [f"# {name}", about + "."]
     parts.append(_samples(folder))
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
@@ -58,9 +59,10 @@ def _facts(model, folder, recipe) -> str:
         else:
             parts = f"`{splits}`"
         lines.append(f"- Data: {parts}")
+        known = recipe.name in recipes.names()
+        how = f"`kerasgen train {recipe.name if known else 'recipe.yaml'}`"
         lines.append(
-            f"- Trained by `kerasgen train {recipe.name}`, seed "
-            f"{recipe.train.seed} ([recipe.yaml](recipe.yaml))"
+            f"- Trained by {how}, seed {recipe.train.seed} ([recipe.yaml](recipe.yaml))"
         )
     lines += [f"- {fact}" for fact in model.facts()]
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))

@@ -111,6 +111,16 @@ def test_a_folder_of_something_else_is_not_replaced(digits_run, tmp_path):
         kerasgen.load(digits_run).export(tmp_path / "mine")
 
 
+def test_a_file_is_no_folder(digits_run, tmp_path):
+    (tmp_path / "mine.py").write_text("important")
+    model = kerasgen.load(digits_run)
+    with pytest.raises(InputError, match="mine.py is a file: give a folder"):
+        model.export(tmp_path / "mine.py")
+    with pytest.raises(InputError, match="can't be made: .*: give another path"):
+        model.export(tmp_path / "mine.py" / "model.onnx", format="onnx")
+    assert (tmp_path / "mine.py").read_text() == "important"
+
+
 def test_missing_folders_are_made(digits_run, tmp_path):
     path = tmp_path / "no" / "where" / "model.onnx"
     kerasgen.load(digits_run).export(path, format="onnx", signature="generate")

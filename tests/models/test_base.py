@@ -8,7 +8,7 @@ from keras import ops
 
 from kerasgen import GenerativeModel, InputError, Model, Phase
 from kerasgen import signature as s
-from kerasgen.models.base import in_parts
+from kerasgen.models.base import generate_inputs, in_parts
 from kerasgen.random import Noise, fold, row_seeds
 
 
@@ -345,3 +345,18 @@ def test_parts_are_small_where_rows_are_large(shape, dtype, then):
 
 def test_no_rows_are_no_parts():
     assert [*in_parts(lambda *_: 1 / 0, "generate", {"seed": np.arange(0)})] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "hint"),
+    [
+        ("label", ["seed"], "train a conditional one"),
+        ("labels", ["seed", "label"], "it takes label"),
+        ("guidance", ["seed", "label"], "it takes label"),
+        ("sed", ["seed"], "it takes a seed alone"),
+    ],
+)
+def test_what_generate_does_not_take(name, inputs, hint):
+    described = {key: {"dtype": "int32", "default": 0} for key in inputs}
+    with pytest.raises(InputError, match=f"takes no {name}: {hint}$"):
+        generate_inputs(described, 2, 0, {name: 1})

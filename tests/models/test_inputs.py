@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import kerasgen
 from kerasgen.errors import InputError
 from kerasgen.labels import check_labels, label_numbers
 from kerasgen.models.images import check_images, image_batch
@@ -69,3 +70,19 @@ def test_group_norm_where_the_mean_is_a_thousand_deviations():
     mean, variance = (f(wide, axis=(1, 2, 4), keepdims=True) for f in (np.mean, np.var))
     expected = ((wide - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
     np.testing.assert_allclose(np.asarray(GroupNorm()(x)), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("entry", ["fit", "train_on_batch", "generator"])
+def test_every_example_has_its_label_and_weight(entry):
+    model = kerasgen.ImageClassifier(SHAPE, classes=3, feature_dim=2)
+    model.compile("sgd")
+    images = np.zeros((5, *SHAPE), "uint8")
+    for rest in ([np.zeros(4, int)], [np.zeros(5, int), np.ones(6)]):
+        with pytest.raises(InputError, match="rows must be as many: 5 of x, . of y"):
+            if entry == "generator":
+                model.fit(((images, *rest) for _ in range(2)), verbose=0)
+            elif entry == "fit":
+                y, *weight = rest
+                model.fit(images, y, sample_weight=weight[0] if weight else None)
+            else:
+                model.train_on_batch(images, *rest)

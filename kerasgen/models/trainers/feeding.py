@@ -68,6 +68,7 @@ class Feed:
             return x, y, weight
         text = is_text(x) or is_text(y)
         x, y = (part if is_tensor(part) else _array(part) for part in (x, y))
+        _require_rows_alike(x, y, weight)
         self._check(*(_each(np.asarray, part) for part in (x, y)))
         if text:
             x, y = self._read(x, y)
@@ -170,6 +171,19 @@ def is_text(x) -> bool:
 def is_tensor(x) -> bool:
     """Whether Keras takes x as it is; a list it would take for several inputs."""
     return x is None or isinstance(x, dict) or keras.ops.is_tensor(x)
+
+
+def _require_rows_alike(x, y, weight) -> None:
+    """Raise `InputError` where an example lacks its label, its target or its weight."""
+    parts = {"x": x, "y": y, "sample_weight": weight}
+    rows = {
+        name: len(tree.flatten(part)[0])
+        for name, part in parts.items()
+        if part is not None and np.ndim(tree.flatten(part)[0])
+    }
+    if len({*rows.values()}) > 1:
+        found = ", ".join(f"{n:,} of {name}" for name, n in rows.items())
+        raise InputError(f"rows must be as many: {found}")
 
 
 def _each(function, part):
