@@ -65,9 +65,8 @@ def test_the_recipe_of_readme_trains_on_odd_pictures(faces, monkeypatch, capsys)
     )
     assert lines[1].endswith("are read as [64, 64, 3], as input.image_shape says")
     assert "only 1 for validation and 1 for test are held out" in lines[2]
-    assert "labels of 2 classes are not used, as model.classes is 0" in lines[3]
     model = zoo.load("runs/faces")
-    assert model.image_shape == (64, 64, 3)
+    assert model.image_shape == (64, 64, 3) and model.classes == 2
     assert len(model.serve("score", **model.signatures()["score"].example(1))) == 1
 
 

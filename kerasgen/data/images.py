@@ -1,6 +1,7 @@
 """Files of images, and images that come with packages."""
 
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerasgen.data import Split
 from kerasgen.errors import InputError
-from kerasgen.files import require_regular
 
 # What names of pictures end in. Those that can't be read are here too: they are told.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"}
@@ -107,7 +107,8 @@ def told(skipped: Sequence[str]) -> str:
 
 def _opened(path: str | os.PathLike) -> Image.Image:
     """A file as people see it, in mode L or RGB: upright, 8 bits, on white."""
-    require_regular(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe may never end
+        raise OSError("no regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures and odd metadata
         with Image.open(Path(path), formats=FORMATS) as image:

@@ -21,7 +21,13 @@ def judged(halves, classifier, serve):
 def test_what_is_restored_is_compared_with_what_was_left(halves, classifier):
     order = np.random.default_rng(0).permutation(len(halves["test"]))[:200]
     originals = halves["test"].take(order).x / np.float32(255)
-    found = judged(halves, classifier, lambda *_, **inputs: {"restored": originals})
+    done = dict.fromkeys(DAMAGES, 0)
+
+    def restored(name, seed, **inputs):  # some rows at a time
+        first, done[name] = done[name], done[name] + len(seed)
+        return {"restored": originals[first : done[name]]}
+
+    found = judged(halves, classifier, restored)
     assert set(found) == {f"{name}_agreement" for name in DAMAGES}
     for figure in found.values():
         left, whole = map(float, re.findall(r"([\d.]+) of the", figure["protocol"]))
