@@ -63,7 +63,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():
         old.rename(path)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{path.name}-", dir=path.parent
+    ) as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
         yield new

@@ -415,10 +415,11 @@ def generate_inputs(inputs: Mapping, n: int, seed: int, conditions: Mapping) -> 
     require(whole, "n", f"a whole number of at least 1, at most {MOST_SAMPLES:,}", n)
     for name, value in conditions.items():
         if value is not None and name not in inputs:
-            others = [key for key in inputs if key != "seed"]
-            conditional = name in ("label", "guidance") and "label" not in inputs
-            hint = f"it takes {', '.join(others) or 'a seed alone'}"
-            hint = "train a conditional one" if conditional else hint
+            if name in ("label", "guidance") and "label" not in inputs:
+                hint = "train a conditional one"
+            else:
+                others = ", ".join(key for key in inputs if key != "seed")
+                hint = f"it takes {others or 'a seed alone'}"
             raise InputError(f"this model takes no {name}: {hint}")
     rows = {"seed": random.row_seeds(seed, n)}
     for name, entry in inputs.items():

@@ -215,8 +215,7 @@ def test_the_manifest_says_what_the_model_is(copy, key, capsys):
     assert f"manifest.json: {key}" in line
 
 
-def test_the_rows_of_a_forged_list_do_not_hide_a_file(copy):
-    """It is the model that says which files there must be."""
+def test_every_signature_is_compared_and_what_servers_take_by_default(copy):
     recorded = json.loads((copy / "parity.json").read_text())
     assert {row["runtime"] for row in recorded["rows"]} == {*runtimes.RUNTIMES}
     named = {row["signature"] for row in recorded["rows"]}
