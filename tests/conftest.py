@@ -12,6 +12,10 @@ from kerasgen.training.distribution import split_cpu, strategy
 split_cpu(2)  # before TensorFlow starts on one
 
 
+def pytest_addoption(parser):
+    parser.addoption("--goldens", action="store_true", help="write goldens.json anew")
+
+
 def pytest_collection_modifyitems(items):
     """Tests that share fixtures run in one process (`make test` has two): those of a
     file, and those of the trained run."""
