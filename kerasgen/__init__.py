@@ -31,7 +31,7 @@ def __getattr__(name: str):
         return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     # A model's class is in the file of its name: VAE in models/vae.py.
     if name[:1].isupper():
-        from kerasgen.recipe import family_name
+        from kerasgen.conventions import family_name
 
         family = family_name(name)
         if (_MODELS / f"{family}.py").is_file():
@@ -41,7 +41,7 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     """The public names: those above, and the class of each model's file."""
-    from kerasgen.recipe import family_name
+    from kerasgen.conventions import family_name
 
     classes = (
         node.name

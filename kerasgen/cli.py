@@ -13,8 +13,9 @@ import traceback
 from collections.abc import Callable
 
 from kerasgen import __version__, backend, commands
+from kerasgen.conventions import MOST_SAMPLES
 from kerasgen.errors import InputError, one_line, told, unknown
-from kerasgen.recipe import EVALUATIONS, MOST_SAMPLES, PRECISIONS, STRATEGIES
+from kerasgen.recipe import EVALUATIONS, PRECISIONS, STRATEGIES
 
 RUNTIMES = (
     "keras",

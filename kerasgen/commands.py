@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from kerasgen import backend
+from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, not_utf8, unknown
 from kerasgen.files import atomic, read_json
 from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import EVALUATIONS, FORMATS, parsed
+from kerasgen.recipe import EVALUATIONS, parsed
 from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images
@@ -85,7 +86,7 @@ def generate(options):
     import_tensorflow()
     from kerasgen import pictures
     from kerasgen.data.classes import number
-    from kerasgen.models.base import generate_inputs, in_parts
+    from kerasgen.rows import generate_inputs, in_parts
     from kerasgen.zoo import codec, label_names, server
 
     sampler = _sampler(options)
@@ -146,9 +147,9 @@ def restore(options):
     import_tensorflow()
     from kerasgen import pictures
     from kerasgen.data.images import image_files, read_image, read_images, told
-    from kerasgen.models.base import in_parts
+    from kerasgen.inputs import require_range
     from kerasgen.random import row_seeds
-    from kerasgen.signature import require_range
+    from kerasgen.rows import in_parts
     from kerasgen.zoo import server
 
     serve, signatures = server(place, options.runtime, task)

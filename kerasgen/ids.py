@@ -3,7 +3,7 @@
 from keras import ops
 
 from kerasgen.errors import InputError
-from kerasgen.signature import at_least_one
+from kerasgen.inputs import at_least_one
 from kerasgen.tokenizers import END, PAD
 
 

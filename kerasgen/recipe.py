@@ -8,7 +8,6 @@ import contextlib
 import copy
 import dataclasses
 import math
-import re
 import types
 import typing
 from pathlib import Path
@@ -16,12 +15,12 @@ from pathlib import Path
 import yaml
 
 from kerasgen.backend import BACKENDS
+from kerasgen.conventions import MOST_SAMPLES
 from kerasgen.errors import InputError, not_utf8, unknown
 from kerasgen.files import read_bytes
 
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
-FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
 EVALUATIONS = (
     "samples",
     "reconstruction",
@@ -37,7 +36,6 @@ SCHEDULES = ("constant", "cosine", "inverse_sqrt")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 MONITOR_MODES = ("auto", "min", "max")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
-MOST_SAMPLES = 1_000_000  # drawn in one call, whose result holds them all
 LARGEST = 2**18  # bytes of a recipe
 LONGEST_SIDE = 2**14  # pixels of an image
 MOST_VALUES = 100_000  # of a recipe, with what its aliases stand for
@@ -157,11 +155,6 @@ class Recipe:
     def text(self) -> str:
         """As YAML."""
         return yaml.safe_dump(self.values(), sort_keys=False, allow_unicode=True)
-
-
-def family_name(name: str) -> str:
-    """The family of a class: "LanguageModel" -> "language_model", "VAE" -> "vae"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def names() -> list[str]:

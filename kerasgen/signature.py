@@ -9,143 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
-from keras import ops
 
 from kerasgen.backend import is_jax, tensorflow_only
-from kerasgen.errors import InputError, require
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """A named input of a signature, described without its batch axis.
-
-    A range is enforced in the graph, so that no row of a client's can harm the others
-    of its batch, and every runtime answers it alike.
-
-    Args:
-        shape: the shape of one row; None stands for a length that may vary.
-        dtype: "float32", "int32" or "string".
-        low, high: the range: [low, high] of float32, [low, high) of int32; None where
-            it has no end.
-        default: the value used for every row where a caller gives none.
-        outside: what the graph takes a value outside of the range for; None: for the
-            nearest in it. NaN is taken for `low`.
-        longest: of an axis of any length the graph reads so many; None: all.
-        within: the range in words, where the numbers aren't how one says it.
-    """
-
-    shape: tuple = ()
-    dtype: str = "float32"
-    low: float | None = None
-    high: float | None = None
-    default: float | None = None
-    outside: int | None = None
-    longest: int | None = None
-    within: str | None = None
-
-    @property
-    def limit(self) -> float | None:
-        """The largest value; None where there is none."""
-        whole = self.dtype == "int32" and self.high is not None
-        return self.high - 1 if whole else self.high
-
-    def enforced(self, x):
-        """In the graph: a tensor, with its range enforced.
-
-        Comparisons with NaN are false in all runtimes; their minima and maxima differ.
-        """
-        if self.longest is not None:
-            x = at_least_one(x)[:, : self.longest]
-        low, limit = (
-            None if end is None else ops.convert_to_tensor(end, self.dtype)
-            for end in (self.low, self.limit)
-        )
-        if self.outside is not None:
-            inside = ops.logical_and(x >= low, x <= limit)
-            return ops.where(inside, x, ops.convert_to_tensor(self.outside, self.dtype))
-        if limit is not None:
-            x = ops.where(x > limit, limit, x)
-        return x if low is None else ops.where(x > low, x, low)
-
-    def example(self, batch: int, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Random values in range, of shape `(batch, *shape)`."""
-        shape = (batch, *(length if size is None else size for size in self.shape))
-        low, high = self.describe().get("range", (-2.0, 2.0))
-        if self.dtype == "int32":
-            return rng.integers(low, high, shape, dtype="int32")
-        return rng.uniform(low, high, shape).astype(self.dtype)
-
-    def describe(self) -> dict:
-        """As plain values; "range" is [low, high), and "limit" the largest value, which
-        the graph enforces."""
-        ends = (self.low, self.high)
-        if self.dtype == "int32":
-            every = (-(2**31), 2**31)
-            ends = (b if a is None else a for a, b in zip(ends, every, strict=True))
-        about = {
-            "range": [*ends] if self.dtype == "int32" or None not in ends else None,
-            "limit": self.limit,
-            "default": self.default,
-            "outside": self.outside,
-            "longest": self.longest,
-            "within": self.within,
-        }
-        about = {key: value for key, value in about.items() if value is not None}
-        return {"shape": [None, *self.shape], "dtype": self.dtype} | about
-
-
-def at_least_one(x):
-    """int32 `(batch, T)` with one column at least, of 0: what has none is empty."""
-    length = ops.shape(x)[1]
-    known = isinstance(length, int)
-    more = max(1 - length, 0) if known else ops.maximum(1 - length, 0)
-    return ops.pad(x, [[0, 0], [0, more]])
-
-
-def images(image_shape) -> Input:
-    """float32 images in [0, 1], `(batch, height, width, channels)`."""
-    return Input(tuple(image_shape), low=0.0, high=1.0)
-
-
-def latents(size: int) -> Input:
-    """float32 latent vectors, `(batch, size)`."""
-    return Input((size,))
-
-
-def seed() -> Input:
-    """int32 seeds, one a row, `(batch,)`."""
-    return Input((), "int32")
-
-
-def label(classes: int) -> Input:
-    """int32 labels, `(batch,)`; -1 asks for no particular class."""
-    return Input((), "int32", low=-1, high=classes, default=-1, outside=-1)
-
-
-def token_ids(vocabulary: int, longest: int | None = None) -> Input:
-    """int32 tokens, `(batch, length)`, 0 where there is none."""
-    return Input((None,), "int32", 0, vocabulary, outside=0, longest=longest)
-
-
-def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
-    """Raise `InputError` for values outside of a range.
-
-    Args:
-        name: of the input.
-        values: of any numeric type.
-        described: what `Input.describe` says, or a manifest, of an older artifact too.
-    """
-    if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} must be numbers, not {values.ravel().tolist()[0]!r}")
-    if "range" not in described:
-        return
-    low, high = described["range"]
-    limit = described.get("limit", high - (described["dtype"] == "int32"))
-    slack = 1e-5 if values.dtype.kind == "f" else 0  # of rounding
-    within = described.get("within", f"at least {low} and at most {limit}")
-    inside = (values >= low - slack * abs(low)) & (values <= limit + slack)
-    wrong = values[~inside]
-    require(not wrong.size, name, within, wrong[0].item() if wrong.size else None)
+from kerasgen.errors import InputError
+from kerasgen.inputs import Input, require_range
 
 
 class Signature:
@@ -161,12 +28,13 @@ class Signature:
         tolerance: largest difference between runtimes that still counts as equal, of
             values beyond 1 in proportion to their size; after a whole sampling loop
             rounding adds up.
-        examples: (batch, random generator, length) -> values of some inputs that are
-            more like real ones than random numbers are.
         only: the one format that it is exported to, None for all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
         int8: export to ONNX with weights of 8 bits too, for less memory.
         loops: whether a row takes a whole loop of steps, and so perhaps seconds.
+        about: how it computes, in a line for the card.
+        constants: what a client's own loop over signatures needs to know: name ->
+            array, in manifest.json.
     Raises:
         InputError: if an input and an output share a name (ONNX can't hold that).
     """
@@ -177,12 +45,14 @@ class Signature:
         inputs: Mapping[str, Input],
         outputs: tuple[str, ...],
         tolerance: float = 1e-4,
-        examples: Callable | None = None,
         only: str | None = None,
         why: str = "",
         variables: Sequence = (),
         int8: bool = False,
         loops: bool = False,
+        examples: Callable | None = None,
+        about: str = "",
+        constants: Mapping | None = None,
     ):
         both = sorted(set(inputs) & set(outputs))
         if both:
@@ -190,10 +60,10 @@ class Signature:
         self.function = function
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
-        self.tolerance, self.examples = tolerance, examples
+        self.tolerance, self.loops = tolerance, loops
         self.only, self.why, self.int8 = only, why, int8
-        self.loops = loops
-        self.variables = variables
+        self.about, self.constants = about, dict(constants or {})
+        self.variables, self.examples = variables, examples
         self._compiled = None
 
     def specs(self) -> list:
@@ -293,6 +163,83 @@ class Signature:
             "tolerance": self.tolerance,
             **({} if self.only is None else {"only": self.only}),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """How a method of a model becomes one of its signatures; see `served`."""
+
+    method: str
+    inputs: Mapping[str, Callable]
+    outputs: Sequence
+    options: Mapping
+
+    def of(self, model) -> "Signature":
+        """The signature of one model."""
+        entries = {}
+        for name, make in self.inputs.items():
+            entry = make(model)
+            if isinstance(entry, Input):
+                entries[name] = entry
+            else:
+                entries |= entry or {}
+        outputs = []
+        for name in self.outputs:
+            outputs += [name] if isinstance(name, str) else name(model)
+
+        def function(**values):
+            given = getattr(model, self.method)(**values)
+            if isinstance(given, dict):
+                return given
+            each = given if isinstance(given, (tuple, list)) else [given]
+            return dict(zip(outputs, each, strict=True))
+
+        options = dict(self.options)
+        if callable(options.get("about")):
+            options["about"] = options["about"](model)
+        if callable(options.get("constants")):
+            options["constants"] = options["constants"](model)
+        return model.signature(function, entries, outputs, **options)
+
+
+def served(
+    inputs: Mapping[str, Callable],
+    outputs: Sequence,
+    name: str | None = None,
+    **options,
+):
+    """Decorator: a method of a model is what a signature computes.
+
+    Args:
+        inputs: parameter of the method -> function of the model to its `Input`
+            (`kerasgen.inputs` has the usual ones); to None where such a model has none;
+            or to a dict of several, which the method takes by their own names.
+        outputs: the names of what the method returns, a tensor or as many in a tuple;
+            or functions of the model to lists of names, where it returns a dict.
+        name: of the signature, where it isn't the method's.
+        **options: see `Signature`; `about` and `constants` may be functions of the
+            model.
+    """
+
+    def mark(method):
+        method.served = (
+            name or method.__name__,
+            Served(method.__name__, inputs, outputs, options),
+        )
+        return method
+
+    return mark
+
+
+def signatures_of(model) -> dict[str, "Signature"]:
+    """Those of all methods that are `served`: a class's own first, then its bases'."""
+    found = {}
+    for kind in type(model).__mro__:
+        for method in vars(kind).values():
+            name, entry = getattr(method, "served", (None, None))
+            if entry is not None and name not in found:
+                found[name] = entry.of(model)
+    return found
 
 
 def by_tensorflow(function: Callable, specs: list) -> Callable:

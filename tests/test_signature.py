@@ -6,7 +6,8 @@ from keras import ops
 
 from kerasgen import backend
 from kerasgen.errors import InputError
-from kerasgen.signature import Input, Signature, require_range, seed
+from kerasgen.inputs import Input, require_range, seed
+from kerasgen.signature import Signature
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerasgen import pictures
 from kerasgen.backend import require_tensorflow
+from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, RunError, require, unknown
 from kerasgen.export import (
     card,
@@ -24,7 +25,7 @@ from kerasgen.export.questions import FIXED
 from kerasgen.export.verify import failures, parity
 from kerasgen.files import atomic, atomic_folder
 from kerasgen.models.base import Model, require_finite
-from kerasgen.recipe import FORMATS, Recipe
+from kerasgen.recipe import Recipe
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
 

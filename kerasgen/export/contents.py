@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
+from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError
 from kerasgen.export import loops, manifest, runtimes, savedmodel, serving
 from kerasgen.export.questions import FIXED, asked
 from kerasgen.files import read_json
 from kerasgen.models.base import Model
-from kerasgen.recipe import FORMATS
 
 SAVEDMODEL = (
     "saved_model.pb",

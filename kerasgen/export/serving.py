@@ -18,7 +18,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from kerasgen.export import manifest
 from kerasgen.files import atomic
-from kerasgen.signature import Input, Signature
+from kerasgen.inputs import Input
+from kerasgen.signature import Signature
 
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 MODELS, BATCHING = "models.config", "batching.config"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasgen.models.base import generate_inputs, in_parts
+from kerasgen.rows import generate_inputs, in_parts
 
 SIGNATURE = "generate"
 FIGURES = ("validity", "uniqueness", "novelty")

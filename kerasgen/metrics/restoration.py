@@ -3,10 +3,10 @@
 import numpy as np
 from keras import ops
 
+from kerasgen.diffusion.restoration import DAMAGES
 from kerasgen.metrics import features
-from kerasgen.models.base import in_parts
-from kerasgen.models.restoration import DAMAGES
 from kerasgen.random import row_seeds
+from kerasgen.rows import in_parts
 
 SIGNATURE = "inpaint"
 FIGURES = tuple(f"{name}_agreement" for name in DAMAGES)

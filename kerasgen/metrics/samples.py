@@ -10,7 +10,7 @@ import numpy as np
 from kerasgen.errors import InputError, tell
 from kerasgen.metrics import distances, features
 from kerasgen.metrics.distances import FeatureStatistics
-from kerasgen.models.base import generate_inputs, in_parts
+from kerasgen.rows import generate_inputs, in_parts
 
 AXES = {
     "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),

@@ -1,13 +1,12 @@
 """Autoencoder: compress images to a few numbers and back."""
 
-import numpy as np
 from keras import ops
 
-from kerasgen import networks
-from kerasgen import signature as s
+from kerasgen import inputs, networks
 from kerasgen.errors import require_positive
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.images import TakesImages, image_shape_of
+from kerasgen.signature import served
 
 
 class Autoencoder(TakesImages, Model):
@@ -63,9 +62,20 @@ class Autoencoder(TakesImages, Model):
     def example_losses(self, batch, noise, training):
         """Squared error of each image, averaged over its pixels."""
         images = batch["images"]
-        error = images - self.decode(self.encoder(images, training=training), training)
+        error = images - self.decode(self.encode(images, training), training)
         return {"loss": ops.mean(ops.square(error), axis=(1, 2, 3))}
 
+    @served({"images": inputs.images}, ["reconstructions"])
+    def reconstruct(self, images):
+        """Images in [0, 1] -> what is left of them."""
+        return self.decode(self.encode(images))
+
+    @served({"images": inputs.images}, ["latents"])
+    def encode(self, images, training=False):
+        """Images in [0, 1] -> `(batch, latent_dim)`."""
+        return self.encoder(images, training=training)
+
+    @served({"latents": inputs.latents}, ["images"])
     def decode(self, latents, training=False):
         """`(batch, latent_dim)` -> images in [0, 1]."""
         return ops.sigmoid(self.decoder(latents, training=training))
@@ -73,43 +83,4 @@ class Autoencoder(TakesImages, Model):
     def call(self, inputs, training=False):
         """Images, or a batch of `preprocess` -> reconstructions in [0, 1]."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
-        return self.decode(self.encoder(batch["images"], training=training), training)
-
-    def signatures(self):
-        images, latents = s.images(self.image_shape), s.latents(self.latent_dim)
-        return {
-            "reconstruct": self.signature(
-                lambda images: {"reconstructions": self(images)},
-                {"images": images},
-                ["reconstructions"],
-            ),
-            "encode": self.signature(
-                lambda images: {"latents": self.encoder(images)},
-                {"images": images},
-                ["latents"],
-            ),
-            "decode": self.signature(
-                lambda latents: {"images": self.decode(latents)},
-                {"latents": latents},
-                ["images"],
-            ),
-        }
-
-    def preview(self, examples, n):
-        """Rows of originals, each above the row of their reconstructions."""
-        return originals_and_reconstructions(self, examples, n)
-
-    def pictures(self, examples=None):
-        return {} if examples is None else super().pictures(examples)
-
-
-def originals_and_reconstructions(model: Model, examples, n: int, **conditions):
-    """Images `(n, …)` for a grid of 8 columns: originals and what became of them."""
-    images = np.asarray(examples[: n // 2])
-    outputs = model.serve("reconstruct", images=images, **conditions)
-    rows = [
-        part[i : i + 8]
-        for i in range(0, len(images), 8)
-        for part in (images, outputs["reconstructions"])
-    ]
-    return np.concatenate(rows)
+        return self.decode(self.encode(batch["images"], training), training)

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 from keras import ops
 
-from kerasgen import networks, random
-from kerasgen import signature as s
+from kerasgen import inputs, networks, random
 from kerasgen.backend import is_jax
 from kerasgen.diffusion import samplers, schedules, weightings
 from kerasgen.diffusion.predictions import PREDICTIONS
+from kerasgen.diffusion.restoration import Restores
 from kerasgen.errors import (
     InputError,
     require,
@@ -17,12 +17,20 @@ from kerasgen.errors import (
     require_positive,
     unknown,
 )
-from kerasgen.models import restoration
+from kerasgen.inputs import Input
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
+from kerasgen.signature import served
 
 
-class DDPM(TakesImages, GenerativeModel):
+def guidance(model) -> Input | None:
+    """How much more a label counts than none does, of models with labels."""
+    if not model.classes:
+        return None
+    return Input(low=0.0, high=10.0, default=model.guidance)
+
+
+class DDPM(Restores, TakesImages, GenerativeModel):
     """Denoising diffusion probabilistic model (Ho et al., 2020).
 
     Where there are classes, one network learns with and without a label, for
@@ -188,10 +196,40 @@ class DDPM(TakesImages, GenerativeModel):
         x_0 = self.prediction.clean(output, x, *self.noise_levels(t))
         return ops.clip(x_0, -1.0, 1.0) if self.clip else x_0
 
-    def sample(self, draw, **conditions):
+    @served(
+        {"seed": inputs.seed, "label": inputs.label, "guidance": guidance},
+        ["images"],
+        name="generate",
+        tolerance=2e-3,
+        loops=True,
+        about=lambda model: model.how(),
+    )
+    def sample(self, seed, **conditions):
+        """Images in [0, 1] of row seeds."""
+        return self.denoised(functools.partial(self.noise, seed), **conditions)
+
+    def noise(self, seed, stream):
+        """Standard normal `(B, H, W, C)`."""
+        return random.normal(seed, self.image_shape, stream)
+
+    def denoised(self, draw, **conditions):
         """Images, from `draw`: stream -> standard normal noise (B, H, W, C)."""
         clean = functools.partial(self.clean, **conditions)
         return self.outward(samplers.run(self.plan, clean, draw))
+
+    @served(
+        {
+            "noisy_images": lambda model: Input(model.image_shape),
+            "timestep": lambda m: Input((), "int32", low=0, high=m.timesteps),
+            "label": inputs.label,
+        },
+        ["noise"],
+        constants=lambda model: {"alpha_bar": model.alpha_bar},
+    )
+    def predict_noise(self, noisy_images, timestep, label=None):
+        """The noise in x_t, in [-1, 1], that the network sees there."""
+        output = self.output_at(noisy_images, timestep, label)
+        return self.prediction.noise(output, noisy_images, *self.noise_levels(timestep))
 
     def call(self, inputs, training=False):
         """Images, or a batch of `preprocess`, taken as x_0 with the least noise -> the
@@ -201,63 +239,13 @@ class DDPM(TakesImages, GenerativeModel):
         t = ops.zeros_like(x[:, 0, 0, 0], "int32")
         return self.outward(self.clean(x, t, batch.get("label")))
 
-    def signatures(self):
-        label, guidance = {}, {}
-        if self.classes:
-            label = {"label": s.label(self.classes)}
-            within = {"low": 0.0, "high": 10.0}
-            guidance = {"guidance": s.Input(**within, default=self.guidance)}
-
-        def generate(seed, **conditions):
-            def draw(stream):
-                return random.normal(seed, self.image_shape, stream)
-
-            return {"images": self.sample(draw, **conditions)}
-
-        def predict_noise(noisy_images, timestep, label=None):
-            output = self.output_at(noisy_images, timestep, label)
-            levels = self.noise_levels(timestep)
-            return {"noise": self.prediction.noise(output, noisy_images, *levels)}
-
-        at = {
-            "noisy_images": s.Input(self.image_shape),
-            "timestep": s.Input((), "int32", low=0, high=self.timesteps),
-        }
-        return {
-            "generate": self.signature(
-                generate,
-                {"seed": s.seed()} | label | guidance,
-                ["images"],
-                tolerance=2e-3,
-                loops=True,
-            ),
-            "predict_noise": self.signature(predict_noise, at | label, ["noise"]),
-        } | restoration.signatures(self)
-
-    def constants(self):
-        return {"alpha_bar": self.alpha_bar}
-
-    def facts(self):
+    def how(self) -> str:
+        """How samples are drawn, in a line."""
         name = self.sampler if isinstance(self.sampler, str) else dict(self.sampler)
-        guided = (
-            f", guidance {self.guidance} where none is given" if self.classes else ""
-        )
-        return [
-            f"Sampler: {name}, {self.sampling_steps} steps{guided}; restorers: "
-            f"{self.restoration_steps} ancestral steps, of which `inpaint` takes each "
-            f"{self.resampling} times; all in the exported files"
-        ]
+        guided = f", guidance {self.guidance} where none is given" * bool(self.classes)
+        return f"Sampler: {name}, {self.sampling_steps} steps{guided}"
 
     # Pictures.
-
-    def pictures(self, examples=None):
-        drawn = {
-            "samples": self.preview(None, 64),
-            "interpolation": self.interpolate(0, 1, 8),
-        }
-        return (
-            drawn if examples is None else drawn | restoration.pictures(self, examples)
-        )
 
     def interpolate(self, seed: int, other: int, n: int, **conditions) -> np.ndarray:
         """n images between those of two row seeds, `(n, …)`.
@@ -269,11 +257,11 @@ class DDPM(TakesImages, GenerativeModel):
         seeds = (np.array([seed], "int32"), np.array([other], "int32"))
 
         def draw(stream):
-            z, z_other = (random.normal(i, self.image_shape, stream) for i in seeds)
+            z, z_other = (self.noise(i, stream) for i in seeds)
             return np.cos(angle) * z + np.sin(angle) * z_other
 
         with self.averaged():
-            return ops.convert_to_numpy(self.sample(draw, **conditions))
+            return ops.convert_to_numpy(self.denoised(draw, **conditions))
 
 
 def _constant(values: np.ndarray):

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from keras import ops
 
-from kerasgen import augmentation, networks
-from kerasgen import signature as s
+from kerasgen import augmentation, inputs, networks
 from kerasgen.errors import require, require_at_least, require_positive, unknown
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 from kerasgen.models.trainers import input_gradients
 from kerasgen.random import Noise
+from kerasgen.signature import served
 
 
 class Loss(NamedTuple):
@@ -234,11 +234,26 @@ class GAN(TakesImages, GenerativeModel):
         """[0, 1] -> the range of `output`."""
         return self.lowest + (1.0 - self.lowest) * images
 
+    @served({"seed": inputs.seed, "label": inputs.label}, ["images"], name="generate")
+    def sample(self, seed, label=None):
+        """Images in [0, 1] of row seeds; label -1 draws a class."""
+        noise = Noise(seed)
+        latents = noise.normal((self.latent_dim,))
+        if self.classes:
+            label = ops.where(label < 0, noise.integers(self.classes), label)
+        return self.decode(latents, label)
+
+    @served({"latents": inputs.latents, "label": inputs.label}, ["images"])
     def decode(self, latents, label=None):
         """Latents `(B, L)` -> images in [0, 1]."""
         images = self.synthesize(latents, label)
         return (images - self.lowest) / (1.0 - self.lowest)
 
+    @served(
+        {"images": inputs.images, "label": inputs.label},
+        ["scores"],
+        tolerance=2e-3,  # of scores that have no bounds
+    )
     def discriminate(self, images, label=None):
         """Images in [0, 1] -> scores `(B,)`."""
         return self.scores(self.inward(images), label)
@@ -247,33 +262,6 @@ class GAN(TakesImages, GenerativeModel):
         """Images, or a batch of `preprocess` -> scores `(B,)`."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
         return self.discriminate(**batch)
-
-    def signatures(self):
-        label = {"label": s.label(self.classes)} if self.classes else {}
-
-        def generate(seed, label=None):
-            noise = Noise(seed)
-            latents = noise.normal((self.latent_dim,))
-            if self.classes:
-                label = ops.where(label < 0, noise.integers(self.classes), label)
-            return {"images": self.decode(latents, label)}
-
-        return {
-            "generate": self.signature(
-                generate, {"seed": s.seed()} | label, ["images"]
-            ),
-            "decode": self.signature(
-                lambda **inputs: {"images": self.decode(**inputs)},
-                {"latents": s.latents(self.latent_dim)} | label,
-                ["images"],
-            ),
-            "discriminate": self.signature(
-                lambda **batch: {"scores": self.discriminate(**batch)},
-                {"images": s.images(self.image_shape)} | label,
-                ["scores"],
-                tolerance=2e-3,  # of scores that have no bounds
-            ),
-        }
 
 
 def _entry(kind: str, name: str, table: dict):

@@ -1,10 +1,8 @@
 """Image classifier: which class is it? Its features judge generative models."""
 
-import numpy as np
 from keras import layers, ops
 
-from kerasgen import networks
-from kerasgen import signature as s
+from kerasgen import inputs, networks
 from kerasgen.errors import require, require_positive, unknown
 from kerasgen.models.base import Model, Phase
 from kerasgen.models.images import (
@@ -13,6 +11,7 @@ from kerasgen.models.images import (
     one_hot,
     shifted_and_flipped,
 )
+from kerasgen.signature import served
 
 AUGMENTATIONS = {"shift": 0, "flip": False}  # see `images.shifted_and_flipped`
 
@@ -95,28 +94,14 @@ class ImageClassifier(TakesImages, Model):
         right = ops.equal(ops.cast(ops.argmax(logits, axis=1), label.dtype), label)
         return {"loss": loss, "accuracy": ops.cast(right, "float32")}
 
+    @served({"images": inputs.images}, ["probabilities", "features"])
+    def classify(self, images):
+        """Images in [0, 1] -> probabilities `(batch, classes)`, and features."""
+        features = self.network(images)
+        return ops.softmax(self.logits(features)), features
+
     def call(self, inputs, training=False):
         """Images, or a batch of `preprocess` -> probabilities `(batch, classes)`."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
         features = self.network(batch["images"], training=training)
         return ops.softmax(self.logits(features))
-
-    def signatures(self):
-        def classify(images):
-            features = self.network(images)
-            probabilities = ops.softmax(self.logits(features))
-            return {"probabilities": probabilities, "features": features}
-
-        inputs = {"images": s.images(self.image_shape)}
-        outputs = ["probabilities", "features"]
-        return {"classify": self.signature(classify, inputs, outputs)}
-
-    def preview(self, examples, n):
-        """The first n examples, sorted by their predicted class, surest first."""
-        images = np.asarray(examples[:n], "float32")
-        probabilities = self.serve("classify", images=images)["probabilities"]
-        order = np.lexsort((-probabilities.max(axis=1), probabilities.argmax(axis=1)))
-        return images[order]
-
-    def pictures(self, examples=None):
-        return {} if examples is None else {"sorted": self.preview(examples, 64)}

@@ -6,13 +6,14 @@ import numpy as np
 from keras import ops
 
 from kerasgen import decoding, networks, tokenizers
-from kerasgen import signature as s
+from kerasgen import inputs as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import tokenized
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import check_texts, tidy
-from kerasgen.models.base import GenerativeModel, Phase, generate_inputs, in_parts
+from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
+from kerasgen.rows import generate_inputs, in_parts
 
 
 class LanguageModel(GenerativeModel):

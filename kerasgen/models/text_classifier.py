@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kerasgen import inputs as s
 from kerasgen import networks, tokenizers
-from kerasgen import signature as s
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from kerasgen import decoding, networks, tokenizers
-from kerasgen import signature as s
+from kerasgen import inputs as s
 from kerasgen.backend import is_jax
 from kerasgen.codec import Codec
 from kerasgen.data.text import Rows

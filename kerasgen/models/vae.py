@@ -3,15 +3,14 @@
 import numpy as np
 from keras import ops
 
-from kerasgen import distributions, networks
-from kerasgen import signature as s
+from kerasgen import distributions, inputs, networks
 from kerasgen.distributions import log_mean_exp, normal_kl, normal_log_prob
 from kerasgen.errors import InputError, require, require_at_least, require_positive
-from kerasgen.models.autoencoder import originals_and_reconstructions
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 from kerasgen.networks.flow import CouplingFlow
 from kerasgen.random import Noise
+from kerasgen.signature import served
 
 
 class VAE(TakesImages, GenerativeModel):
@@ -173,75 +172,48 @@ class VAE(TakesImages, GenerativeModel):
         parameters = ops.reshape(parameters, (-1, k, *parameters.shape[1:]))
         return self.likelihood.log_prob(images[:, None], parameters)
 
+    @served({"seed": inputs.seed, "label": inputs.label}, ["images"], name="generate")
+    def sample(self, seed, label=None):
+        """Expected images of row seeds, in [0, 1]."""
+        z = self.sample_prior(Noise(seed).normal((self.latent_dim,)))
+        return self.decode(z, label)
+
+    @served({"images": inputs.images, "label": inputs.label}, ["mean", "log_variance"])
+    def encode(self, images, label=None):
+        """Mean and log-variance of q(z|x), each `(B, L)`."""
+        return self.posterior(images, label)
+
+    @served({"latents": inputs.latents, "label": inputs.label}, ["images"])
     def decode(self, latents, label=None):
         """z `(B, L)` -> expected images in [0, 1]."""
         return self.likelihood.mean(self.parameters(latents, label))
 
-    def call(self, inputs, training=False):
-        """Images, or a batch of `preprocess` -> reconstructions in [0, 1]."""
-        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
-        mean, _ = self.posterior(**batch, training=training)
-        return self.decode(mean, batch.get("label"))
+    @served({"images": inputs.images, "label": inputs.label}, ["reconstructions"])
+    def reconstruct(self, images, label=None, training=False):
+        """Images in [0, 1] -> expected images of their mean latents."""
+        mean, _ = self.posterior(images, label, training)
+        return self.decode(mean, label)
 
-    def score(self, seed, **batch):
+    @served(
+        {"images": inputs.images, "label": inputs.label, "seed": inputs.seed},
+        ["log_likelihood"],
+        tolerance=2e-5,  # of many nats: a sum over all pixels
+    )
+    def score(self, images, seed, label=None):
         """log p(x) by importance sampling (Burda et al., eq. 8), `(B,)` nats."""
-        mean, log_variance = self.posterior(**batch)
+        mean, log_variance = self.posterior(images, label)
         noise = Noise(seed).normal((self.score_samples, self.latent_dim))
         z = self.sample_posterior(mean, log_variance, noise)
-        weight = self.log_likelihood(z, **batch) + self.log_prior(z)
+        weight = self.log_likelihood(z, images, label) + self.log_prior(z)
         weight -= self.log_posterior(z, mean, log_variance)
         return log_mean_exp(weight)
 
-    def signatures(self):
-        images, latents = s.images(self.image_shape), s.latents(self.latent_dim)
-        label = {"label": s.label(self.classes)} if self.classes else {}
-
-        def generate(seed, label=None):
-            z = self.sample_prior(Noise(seed).normal((self.latent_dim,)))
-            return {"images": self.decode(z, label)}
-
-        def encode(**batch):
-            mean, log_variance = self.posterior(**batch)
-            return {"mean": mean, "log_variance": log_variance}
-
-        return {
-            "generate": self.signature(
-                generate, {"seed": s.seed()} | label, ["images"]
-            ),
-            "encode": self.signature(
-                encode, {"images": images} | label, ["mean", "log_variance"]
-            ),
-            "decode": self.signature(
-                lambda latents, label=None: {"images": self.decode(latents, label)},
-                {"latents": latents} | label,
-                ["images"],
-            ),
-            "reconstruct": self.signature(
-                lambda **batch: {"reconstructions": self.call(batch)},
-                {"images": images} | label,
-                ["reconstructions"],
-            ),
-            "score": self.signature(
-                lambda **batch: {"log_likelihood": self.score(**batch)},
-                {"images": images} | label | {"seed": s.seed()},
-                ["log_likelihood"],
-                tolerance=2e-5,  # of many nats: a sum over all pixels
-            ),
-        }
+    def call(self, inputs, training=False):
+        """Images, or a batch of `preprocess` -> reconstructions in [0, 1]."""
+        batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
+        return self.reconstruct(**batch, training=training)
 
     # Pictures.
-
-    def pictures(self, examples=None):
-        drawn = {
-            "samples": self.preview(None, 64),
-            "interpolation": self.interpolate(0, 1, 8),
-        }
-        if examples is None:
-            return drawn
-        return drawn | {
-            "reconstructions": originals_and_reconstructions(self, examples, 64),
-            "traversal": self.traverse(examples[:1]),
-        }
 
     def interpolate(self, seed: int, other: int, n: int) -> np.ndarray:
         """n images on the straight line between two draws of noise, `(n, …)`."""

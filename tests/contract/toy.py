@@ -5,11 +5,12 @@ import math
 import keras
 from keras import ops
 
-from kerasgen import GenerativeModel, Phase
-from kerasgen import signature as s
+from kerasgen import GenerativeModel, Phase, inputs
 from kerasgen.distributions import Gaussian, log_mean_exp, normal_kl, normal_log_prob
+from kerasgen.inputs import Input
 from kerasgen.models.images import TakesImages, image_shape_of
 from kerasgen.random import Noise
+from kerasgen.signature import served
 
 
 class LinearGaussian(TakesImages, GenerativeModel):
@@ -49,25 +50,18 @@ class LinearGaussian(TakesImages, GenerativeModel):
     def decode(self, z):
         return ops.reshape(self.decoder(z), (-1, z.shape[1], *self.image_shape))
 
+    @served({"seed": inputs.seed}, ["images"], name="generate")
+    def sample(self, seed):
+        return self.decode(Noise(seed).normal((1, self.latent_dim)))[:, 0]
+
+    @served(
+        {"images": lambda model: Input(model.image_shape), "seed": inputs.seed},
+        ["log_likelihood"],
+        tolerance=2e-3,
+    )
     def score(self, images, seed):
         z = self.posterior(images, Noise(seed).normal((50, self.latent_dim)))
         mean = self.encoder(ops.reshape(images, (-1, self.decoder.units)))[:, None]
         weight = self.likelihood.log_prob(images[:, None], self.decode(z))
         weight += normal_log_prob(z) - normal_log_prob(z, mean, self.log_variance)
-        return {"log_likelihood": log_mean_exp(weight)}
-
-    def signatures(self):
-        def generate(seed):
-            return {
-                "images": self.decode(Noise(seed).normal((1, self.latent_dim)))[:, 0]
-            }
-
-        images = {"images": s.Input(self.image_shape)}
-        seed = {"seed": s.seed()}
-        score = self.signature(
-            self.score, images | seed, ["log_likelihood"], tolerance=2e-3
-        )
-        return {
-            "generate": self.signature(generate, seed, ["images"]),
-            "score": score,
-        }
+        return log_mean_exp(weight)

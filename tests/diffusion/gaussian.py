@@ -5,9 +5,10 @@ from keras import ops
 
 from kerasgen import random
 from kerasgen.diffusion import schedules
+from kerasgen.diffusion.restoration import Restores
 
 
-class Gaussian:
+class Gaussian(Restores):
     """x_0 ~ N(mean, covariance), as what restorers and samplers ask of a model."""
 
     image_shape = (1, 2, 1)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -23,7 +24,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import kerasgen
 from kerasgen.export import card, runtimes, savedmodel, serving
-from kerasgen.signature import Input, label, seed, token_ids
+from kerasgen.inputs import Input, label, seed, token_ids
 from kerasgen.tokenizers import Characters
 
 
@@ -148,7 +149,7 @@ def test_examples_of_every_kind_of_input():
         "token_ids": token_ids(300),
         "prompt": Input((), "string"),
         "seed": seed(),
-        "label": label(3),
+        "label": label(SimpleNamespace(classes=3)),
         "top_p": Input(low=1e-6, high=1.0, default=0.9),
         "noise_level": Input(low=0.0, high=1.0),
         "mask": Input((8, 8, 1), low=0.0, high=1.0),

@@ -9,7 +9,8 @@ import kerasgen
 from kerasgen import tokenizers
 from kerasgen.export import loops, verify
 from kerasgen.export import onnx as exporter
-from kerasgen.signature import Input, Signature
+from kerasgen.inputs import Input
+from kerasgen.signature import Signature
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import kerasgen
 from kerasgen import metrics, pictures, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError
-from kerasgen.signature import label, seed
+from kerasgen.inputs import label, seed
 
 
 class Drawer:
@@ -29,7 +29,7 @@ class Drawer:
 
         inputs = {"seed": seed()}
         if self.labels is not None:
-            inputs["label"] = label(self.classes)
+            inputs["label"] = label(self)
         return {"generate": Signature(None, inputs, ("images",))}
 
     def serve(self, name, seed, label=None):

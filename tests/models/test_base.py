@@ -7,9 +7,9 @@ import tensorflow as tf
 from keras import ops
 
 from kerasgen import GenerativeModel, InputError, Model, Phase
-from kerasgen import signature as s
-from kerasgen.models.base import generate_inputs, in_parts
+from kerasgen import inputs as s
 from kerasgen.random import Noise, fold, row_seeds
+from kerasgen.rows import generate_inputs, in_parts
 
 
 class TwoPhases(GenerativeModel):

@@ -12,8 +12,8 @@ from keras import ops
 import kerasgen
 from kerasgen import pictures
 from kerasgen.cli import main
+from kerasgen.diffusion import restoration
 from kerasgen.errors import InputError
-from kerasgen.models import restoration
 from kerasgen.random import Noise, integers, normal, row_seeds, uniform
 
 NETWORK = {"name": "convolutional", "widths": [8, 8]}

@@ -7,7 +7,7 @@ from gaussian import Gaussian
 from scipy import ndimage
 
 import kerasgen
-from kerasgen.models import restoration
+from kerasgen.diffusion import restoration
 from kerasgen.random import row_seeds
 
 N = 4000
@@ -78,7 +78,7 @@ def test_inpainting_draws_from_the_conditional_distribution():
     data.restoration_steps, data.resampling = 60, 8
     images = np.full((N, 1, 2, 1), 0.7, "float32")
     mask = np.array([0.0, 1.0], "float32").reshape(1, 1, 2, 1).repeat(N, axis=0)
-    found = np.asarray(restoration.inpaint(data, images, mask, row_seeds(0, N)))
+    found = np.asarray(data.inpaint(images, mask, row_seeds(0, N)))
     np.testing.assert_array_equal(found[:, 0, 0, 0], images[:, 0, 0, 0])
     assert found[:, 0, 1, 0].mean() == pytest.approx(0.56, abs=0.06)
     assert found[:, 0, 1, 0].std() == pytest.approx(0.6, abs=0.06)
@@ -92,7 +92,7 @@ def test_denoising_draws_from_the_posterior():
     data = Gaussian([0.0, 0.0], np.eye(2), "cosine", 1000)
     level = np.repeat([0.1, 0.4], N // 2).astype("float32")
     images = np.full((N, 1, 2, 1), 0.7, "float32")
-    found = np.asarray(restoration.denoise(data, images, level, row_seeds(0, N)))
+    found = np.asarray(data.denoise(images, level, row_seeds(0, N)))
     for half, s in ((found[: N // 2], 0.2), (found[N // 2 :], 0.8)):
         assert half.mean() == pytest.approx(0.7 / (1 + s**2), abs=0.03)
         assert half.std() == pytest.approx(s / np.sqrt(1 + s**2), rel=0.05)

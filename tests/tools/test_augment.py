@@ -9,7 +9,8 @@ import pytest
 
 from kerasgen.cli import main
 from kerasgen.data import Split
-from kerasgen.signature import Signature, label, seed
+from kerasgen.inputs import label, seed
+from kerasgen.signature import Signature
 
 PATH = Path(__file__).parents[2] / "tools" / "augment.py"
 spec = importlib.util.spec_from_file_location("augment", PATH)

@@ -1,0 +1,11 @@
+"""What Python, recipes and the command line agree on; no TensorFlow needed."""
+
+import re
+
+FORMATS = ("savedmodel", "onnx", "litert")  # that a model is exported to
+MOST_SAMPLES = 1_000_000  # drawn in one call, whose result holds them all
+
+
+def family_name(name: str) -> str:
+    """The family of a class: "LanguageModel" -> "language_model", "VAE" -> "vae"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
