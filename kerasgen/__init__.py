@@ -17,8 +17,8 @@ _FUNCTIONS = {
     "Model": "kerasgen.models.base",
     "Phase": "kerasgen.models.base",
     "Signature": "kerasgen.signature",
-    "list_recipes": "kerasgen.zoo",
-    "load": "kerasgen.zoo",
+    "list_recipes": "kerasgen.catalog",
+    "load": "kerasgen.loading",
     "verify": "kerasgen.export.verify",
 }
 

@@ -16,7 +16,8 @@ from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, not_utf8, unknown
 from kerasgen.files import atomic, read_json
 from kerasgen.quiet import import_tensorflow
-from kerasgen.recipe import EVALUATIONS, parsed
+from kerasgen.recipe import EVALUATIONS
+from kerasgen.values import parsed
 from kerasgen.zoo import find
 
 SUFFIXES = (".png", ".npy")  # of images

@@ -4,12 +4,8 @@ Read and checked without TensorFlow, so that a wrong name or key is answered at 
 """
 
 import ast
-import contextlib
 import copy
 import dataclasses
-import math
-import types
-import typing
 from pathlib import Path
 
 import yaml
@@ -18,6 +14,7 @@ from kerasgen.backend import BACKENDS
 from kerasgen.conventions import MOST_SAMPLES
 from kerasgen.errors import InputError, not_utf8, unknown
 from kerasgen.files import read_bytes
+from kerasgen.values import parsed, typed
 
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
@@ -38,7 +35,6 @@ MONITOR_MODES = ("auto", "min", "max")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LARGEST = 2**18  # bytes of a recipe
 LONGEST_SIDE = 2**14  # pixels of an image
-MOST_VALUES = 100_000  # of a recipe, with what its aliases stand for
 _COUNT, _SEED = (1, 2**31 - 1), (0, 2**32 - 1)
 RANGES = {
     "input.split_seed": _SEED,
@@ -192,53 +188,6 @@ def read(
     return from_values(values, settings, str(path))
 
 
-def parsed(text: str, origin: str, kind: str = "file"):
-    """The value of a YAML text: text, numbers, lists and mappings.
-
-    Args:
-        text: the YAML.
-        origin: where it is from, for errors.
-        kind: what it should be.
-    Raises:
-        InputError: if it is no YAML, or is something that JSON has not: dates, sets,
-            keys that are no text, numbers that are not finite or beyond 64 bits.
-    """
-    try:
-        value = yaml.safe_load(text)
-    except Exception as error:  # PyYAML's own, and all kinds for bad values of tags
-        raise InputError(f"{origin} is not a YAML {kind}: {_line(error)}") from error
-    waiting, count = [("it", value)], 0
-    while waiting:  # not by recursion: an alias may stand for what it is in
-        key, part = waiting.pop()
-        count += 1
-        if count > MOST_VALUES:
-            raise InputError(
-                f"{origin} has more than {MOST_VALUES:,} values, with those that "
-                "aliases (*name) stand for: give fewer"
-            )
-        if isinstance(part, dict):
-            for name in part:
-                if not isinstance(name, str):
-                    raise InputError(
-                        f"{origin}: the key {name} must be text: put it in quotes"
-                    )
-            waiting += part.items()
-        elif isinstance(part, list):
-            waiting += [(key, item) for item in part]
-        elif isinstance(part, (int, float)) and not isinstance(part, bool):
-            whole = isinstance(part, int)
-            if not (-(2**63) <= part < 2**63 if whole else math.isfinite(part)):
-                raise InputError(
-                    f"{origin}: {key} must be a finite number of at most 64 bits"
-                )
-        elif not isinstance(part, (str, bool, types.NoneType)):
-            raise InputError(
-                f"{origin}: {key} must be text or a number, not a "
-                f"{type(part).__name__}: put it in quotes"
-            )
-    return value
-
-
 def _profiled(values: dict, profile: str | None, origin: str) -> dict:
     """The values without `profiles`, of which one is merged in; all are checked."""
     profiles = values.pop("profiles", {})
@@ -279,7 +228,7 @@ def from_values(values: dict, settings: dict | None = None, origin="recipe") -> 
     for required in ("name", "family", "data"):
         if required not in values:
             raise InputError(f"{origin} lacks the key {required!r}")
-    recipe = _checked(Recipe, values, "")
+    recipe = typed(Recipe, values, "")
     name = recipe.name
     if not name.isprintable() or name[:1] in ("", ".") or set(name) & set("/\\"):
         raise InputError(
@@ -362,47 +311,3 @@ def model_arguments(family: str) -> list[str] | None:
                     names = [argument.arg for argument in method.args.args]
                     return [n for n in names if n not in ("self", "image_shape")]
     return None
-
-
-def _checked(kind: type, values: dict, prefix: str):
-    """`kind(**values)`, each value of the annotated type."""
-    hints = typing.get_type_hints(kind)
-    arguments = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise unknown("key", prefix + key, [prefix + name for name in hints])
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint):
-            if not isinstance(value, dict):
-                raise InputError(f"{prefix}{key} must hold keys, not {value!r}")
-            arguments[key] = _checked(hint, value, f"{prefix}{key}.")
-        else:
-            arguments[key] = _typed(prefix + key, value, hint)
-    return kind(**arguments)
-
-
-def _typed(key: str, value, hint):
-    union = isinstance(hint, types.UnionType)
-    hints = typing.get_args(hint) if union else (hint,)
-    if isinstance(value, dict):
-        for each in map(typing.get_args, hints):  # of a dict whose values have a type
-            if each:
-                value = {k: _typed(f"{key}.{k}", v, each[1]) for k, v in value.items()}
-    kinds = tuple(typing.get_origin(kind) or kind for kind in hints)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if float in kinds and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            number = float(value)  # YAML reads 1e-3 as a string
-            if math.isfinite(number):
-                return number
-    if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
-        wanted = " or ".join(
-            "nothing" if kind is types.NoneType else kind.__name__ for kind in kinds
-        )
-        raise InputError(f"{key} must be {wanted}, not {value!r}")
-    return value
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -345,22 +345,6 @@ def trained(spec, texts: Sequence[str]) -> Tokenizer:
     return choose("tokenizer", spec, kinds)
 
 
-def of_data(spec, data, sides=("x",)) -> Tokenizer:
-    """The tokenizer that `spec` names, made for the training texts of data; of
-    characters, for all texts: what test texts are written in is no secret.
-
-    Args:
-        spec: see `trained`.
-        data: a `kerasgen.data.Data`.
-        sides: which fields of a split are texts.
-    Raises:
-        InputError: as `trained`.
-    """
-    splits = data.splits.values() if spec == "characters" else [data["train"]]
-    texts = [getattr(split, side) for split in splits for side in sides]
-    return trained(spec, np.concatenate(texts))
-
-
 def restored(values) -> Tokenizer:
     """The tokenizer of `values()`, or the one that is given.
 

@@ -53,14 +53,14 @@ def training_sets(model, train, classes: int, real: int, samples: int, seed: int
 
 def compare(name: str, real: int, samples: int, steps: int, repeats: int, report):
     """The content of the JSON file; `report` is called with each line as it is done."""
-    from kerasgen import data, zoo
+    from kerasgen import data, loading, places
     from kerasgen.data import Split
     from kerasgen.metrics.features import scaled
     from kerasgen.metrics.samples import SIGNATURE, label_count
 
-    place = zoo.find(name)
+    place = places.find(name)
     recipe = place.recipe()
-    model = zoo.load_keras(place.keras)
+    model = loading.load_keras(place.keras)
     classes = label_count(model) if SIGNATURE in model.signatures() else 0
     if not classes:
         raise InputError(f"{name} takes no label: train a conditional model")

@@ -23,8 +23,9 @@ import yaml
 from markdown_it import MarkdownIt
 from readme import headline
 
+from kerasgen import manifest
 from kerasgen.errors import InputError
-from kerasgen.export import loops, manifest
+from kerasgen.export import loops
 from kerasgen.export.onnx import share_weights
 
 SITE = Path(__file__).parent / "site"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasgen.data import SPLITS, Source, Split, find_file
 from kerasgen.data.images import image_files, read_images, told
+from kerasgen.data.splits import SPLITS, Source, Split, find_file
 from kerasgen.errors import InputError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kerasgen.data import Split
+from kerasgen.data.splits import Split
 from kerasgen.errors import InputError
 
 # What names of pictures end in. Those that can't be read are here too: they are told.

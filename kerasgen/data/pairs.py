@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from kerasgen.data import Split
+from kerasgen.data.splits import Split
 from kerasgen.data.text import read_text, texts
 from kerasgen.errors import InputError
 

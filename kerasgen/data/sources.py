@@ -2,9 +2,10 @@
 
 import re
 
-from kerasgen.data import Split, images, pairs, text
+from kerasgen.data import images, pairs, text
 from kerasgen.data.folder import load_folder
 from kerasgen.data.pairs import load_pairs
+from kerasgen.data.splits import Split
 from kerasgen.data.text import load_chorales, load_lines, load_text
 from kerasgen.errors import InputError, one_line, out_of_memory, unknown
 

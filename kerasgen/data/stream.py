@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from kerasgen.data import Split
+from kerasgen.data.splits import Split
 from kerasgen.random import fold
 
 GROUP = 16  # batches

@@ -1,87 +1,15 @@
-"""Sources of text, and token ids as examples."""
+"""Sources of text."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from kerasgen.data import SPLITS, Split, find_file
+from kerasgen.data.splits import SPLITS, Split, find_file
 from kerasgen.errors import InputError, not_utf8
 from kerasgen.files import json_value, read_bytes
-from kerasgen.tokenizers import END, Tokenizer, padded
 
 LARGEST = 2**30  # bytes of a text; all of it is in memory
-
-
-@dataclasses.dataclass
-class Windows(Split):
-    """One long row of tokens, as windows of `length` tokens to predict after one.
-
-    `x` are the windows that begin at 0, `length`, …; in training the cuts move from
-    epoch to epoch.
-
-    Args:
-        tokens: int32 `(n,)`, n > 1.
-        length: tokens to predict in a window.
-    """
-
-    x: np.ndarray = dataclasses.field(init=False)
-    y: None = dataclasses.field(init=False, default=None)
-    tokens: np.ndarray
-    length: int
-
-    def __post_init__(self):
-        count = -(-(len(self.tokens) - 1) // self.length)
-        full = np.zeros(count * self.length + 1, "int32")
-        full[: len(self.tokens)] = self.tokens
-        view = np.lib.stride_tricks.sliding_window_view(full, self.length + 1)
-        self.x = view[:: self.length]
-
-    def reader(self):
-        import tensorflow as tf
-
-        tokens, last = tf.constant(self.tokens), len(self.tokens) - self.length - 1
-        if last < 0:  # one window, padded
-            return super().reader()
-        within = tf.range(self.length + 1, dtype=tf.int64)
-
-        def rows(index, random):
-            first = tf.minimum(index * self.length + random % self.length, last)
-            return (tf.gather(tokens, first[:, None] + within),)
-
-        return rows
-
-
-@dataclasses.dataclass
-class Rows(Split):
-    """Token ids, a text a row, right-padded with 0.
-
-    Args:
-        x: int32 `(n, length)`.
-        y: labels `(n,)`, or the tokens of other texts, `(n, other length)`.
-    """
-
-    STEP = 8  # lengths of batches are multiples of it: XLA compiles for each
-
-    def take(self, index):
-        return Rows(self.x[index], None if self.y is None else self.y[index])
-
-    def lengths(self):
-        sides = [side for side in (self.x, self.y) if side is not None]
-        counts = [(side != 0).sum(axis=1) for side in sides if side.ndim == 2]
-        return np.max(counts, axis=0).astype("int32")
-
-    def trimmed(self, rows):
-        import tensorflow as tf
-
-        texts = [side for side in rows if side.shape.rank == 2]
-        counts = [tf.math.count_nonzero(side, axis=1) for side in texts]
-        longest = tf.reduce_max([tf.reduce_max(count) for count in counts])
-        longest = tf.maximum(-(-longest // self.STEP), 1) * self.STEP
-        return tuple(
-            side[:, :longest] if side.shape.rank == 2 else side for side in rows
-        )
 
 
 def load_text(name: str, image_shape=None):
@@ -134,27 +62,6 @@ def cut(text: str, shares: Sequence[float]) -> list[Split]:
     ends = [round(len(text) * share) for share in np.cumsum(shares)]
     starts = [0, *ends[:-1]]
     return [_split([text[start:end]]) for start, end in zip(starts, ends, strict=True)]
-
-
-def tokenized(
-    split: Split, tokenizer: Tokenizer, context: int, windows: bool, ends: bool
-) -> Split:
-    """Texts as rows of at most `context` tokens to predict, and one before them.
-
-    Args:
-        split: texts.
-        tokenizer: whose tokens.
-        context: tokens to predict a row.
-        windows: one long row of all texts, cut into windows; else a row a text, cut
-            off where it is longer.
-        ends: each text begins and ends with token 1.
-    """
-    mark = [END] if ends or not windows else []
-    rows = [mark + list(tokenizer.encode(text)) for text in split.x]
-    if windows:
-        tokens = np.fromiter((i for row in [*rows, mark] for i in row), "int32")
-        return Windows(tokens, context)
-    return Split(padded([(row + mark)[: context + 1] for row in rows]), split.y)
 
 
 def texts(values: Sequence[str]) -> np.ndarray:

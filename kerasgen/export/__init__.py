@@ -1,11 +1,12 @@
 """Export: a trained model becomes files that other runtimes run, or nothing at all."""
 
+import functools
 import json
 import shutil
 import tempfile
 from pathlib import Path
 
-from kerasgen import pictures
+from kerasgen import manifest, pictures
 from kerasgen.backend import require_tensorflow
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, RunError, require, unknown
@@ -13,7 +14,6 @@ from kerasgen.export import (
     card,
     contents,
     litert,
-    manifest,
     onnx,
     operations,
     runtimes,
@@ -24,6 +24,7 @@ from kerasgen.export.contents import SEED_RULE
 from kerasgen.export.questions import FIXED
 from kerasgen.export.verify import failures, parity
 from kerasgen.files import atomic, atomic_folder
+from kerasgen.identity import Identity
 from kerasgen.models.base import Model, require_finite
 from kerasgen.recipe import Recipe
 
@@ -31,16 +32,8 @@ LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left o
 
 
 def export(model: Model, path, format: str = "artifact", **options) -> Path:
-    """Write `model` to `path`; see `Model.export`."""
+    """Write `model` to `path` in a format of `WRITERS`; see `Model.export`."""
     require_tensorflow("export")
-    writers = {
-        "artifact": write_artifact,
-        "tf_saved_model": _write_savedmodel,
-        "onnx": _write_onnx,
-        "litert": _write_litert,
-    }
-    if format not in writers:
-        raise unknown("format", format, writers)
     path = Path(path)
     if path.is_file() and format in ("artifact", "tf_saved_model"):
         raise InputError(f"{path} is a file: give a folder, or format='onnx'")
@@ -50,7 +43,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
         why = error.strerror
         raise InputError(f"{path} can't be made: {why}: give another path") from error
     require_finite(model, "the model")
-    writers[format](model.baked(), path, **options)
+    WRITERS[format](model.baked(), path, **options)
     return path
 
 
@@ -81,8 +74,6 @@ def write_artifact(
             raise unknown("format", name, FORMATS)
     require(bool(formats), "formats", "one of " + ", ".join(FORMATS), formats)
     if figures:
-        from kerasgen.metrics.identity import Identity  # imports this package
-
         for line in Identity.of(model).belonging(figures)[1]:
             raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
@@ -215,6 +206,18 @@ def _signature(model, name, format):
     if name is not None and name not in known:
         raise unknown("signature", name, known)
     return name or known[0]
+
+
+# Those that `Model.export` finds, as entry points in setup.cfg.
+WRITERS = {
+    "artifact": write_artifact,
+    "tf_saved_model": _write_savedmodel,
+    "onnx": _write_onnx,
+    "litert": _write_litert,
+}
+to_artifact, to_saved_model, to_onnx, to_litert = (
+    functools.partial(export, format=format) for format in WRITERS
+)
 
 
 def _write_json(path: Path, content: dict) -> None:

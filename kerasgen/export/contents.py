@@ -8,11 +8,13 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
+from kerasgen import manifest
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError
-from kerasgen.export import loops, manifest, runtimes, savedmodel, serving
+from kerasgen.export import loops, runtimes, savedmodel, serving
 from kerasgen.export.questions import FIXED, asked
 from kerasgen.files import read_json
+from kerasgen.identity import Identity
 from kerasgen.models.base import Model
 
 SAVEDMODEL = (
@@ -192,8 +194,6 @@ def _answers(signature, inputs: dict[str, np.ndarray]) -> bool:
 
 def _figures(model, folder) -> list[str]:
     """Figures are of this model."""
-    from kerasgen.metrics.identity import Identity  # imports this package
-
     try:
         content = read_json(folder / "metrics.json")
         others = Identity.of(model).belonging(content)[1]

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from kerasgen.export import manifest
+from kerasgen import manifest
 from kerasgen.files import atomic
 from kerasgen.inputs import Input
 from kerasgen.signature import Signature

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasgen import manifest
 from kerasgen.backend import require_tensorflow
 from kerasgen.errors import InputError, RunError
-from kerasgen.export import contents, manifest, operations, runtimes, savedmodel
+from kerasgen.export import contents, operations, runtimes, savedmodel
 from kerasgen.export.questions import FIXED, Example, asked, fresh
 from kerasgen.export.savedmodel import DEFAULT
+from kerasgen.loading import load_keras
 from kerasgen.models.base import Model
 from kerasgen.signature import Signature
 
@@ -229,8 +231,6 @@ def verify(path) -> list[dict]:
         InputError: if `path` is no artifact.
         RunError: naming the file, the operation or the signature that is off.
     """
-    from kerasgen.zoo import load_keras
-
     require_tensorflow("verification")
     folder = Path(path)
     if not folder.is_dir():

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from kerasgen.data import Data
 from kerasgen.errors import InputError, unknown
-from kerasgen.export.manifest import versions
+from kerasgen.manifest import versions
 from kerasgen.metrics import identity
 from kerasgen.metrics.samples import AXES
 from kerasgen.models.base import Model
@@ -75,7 +75,7 @@ def evaluate(
         results = evaluation.figures(
             model, serve, split, data["train"], recipe, progress
         )
-        own = judged.of_figure(evaluation, recipe, runtime)
+        own = identity.of_figure(judged, evaluation, recipe, runtime)
         more = identity.said(own, model, recipe, split_name)
         for name, (value, unit, samples, protocol) in results.items():
             found[name] = {

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from sklearn.metrics import f1_score
 
+from kerasgen.data.examples import examples
 from kerasgen.data.stream import arrays
 from kerasgen.errors import InputError
 
@@ -20,7 +21,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     if split.y is None:
         raise InputError("a classifier is judged by labelled examples: these have none")
     size, seed = recipe.evaluate.batch_size, recipe.evaluate.seed
-    rows = model.examples(split, recipe)
+    rows = examples(model, split)
     batches = arrays(rows, size, seed, recipe.input.binarize, model.preprocess)
     batches = progress(batches, "accuracy", math.ceil(len(split) / size))
     # Texts are read before: not every runtime has strings.

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgen import zoo
+from kerasgen import loading, places
 from kerasgen.errors import InputError, unknown
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -65,16 +65,16 @@ def identified(name: str) -> str:
     return f"{name} {_digest(_place(name))}"
 
 
-def _place(name: str) -> zoo.Place:
+def _place(name: str) -> places.Place:
     bundled = {path.stem: path for path in WEIGHTS.glob("*.keras")}
     try:
-        return zoo.find(bundled.get(name, name))
+        return places.find(bundled.get(name, name))
     except InputError as error:
         names = [*bundled, "inception", "a path"]
         raise unknown("evaluate.features", name, names) from error
 
 
-def _digest(place: zoo.Place) -> str:
+def _digest(place: places.Place) -> str:
     return hashlib.sha256(place.keras.read_bytes()).hexdigest()[:12]
 
 
@@ -90,7 +90,7 @@ def extractor(name: str, image_shape) -> Extractor:
     if name == "inception":
         return inception(image_shape)
     place = _place(name)
-    model = zoo.load_keras(place.keras)
+    model = loading.load_keras(place.keras)
     if "classify" not in model.signatures():
         raise InputError(
             f"evaluate.features: {name} is no image classifier: train one on your "

@@ -1,96 +1,36 @@
-"""Whose figures these are: the weights, and every value that they depend on.
-
-A figure of metrics.json keeps its *identity*, so that it is never shown as that of
-another model: of other weights, another sampler or guidance, another runtime.
-"""
+"""Whose figures these are: the model, and every value that they depend on."""
 
 import dataclasses
 import fnmatch
-import hashlib
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import keras
-
+from kerasgen import manifest
 from kerasgen.errors import InputError, tell
-from kerasgen.export import manifest
 from kerasgen.files import read_json
+from kerasgen.identity import Identity
 from kerasgen.metrics import features, selection
 from kerasgen.models.base import Model
 from kerasgen.recipe import EVALUATIONS, Recipe
 
-LONGEST = 200  # letters of a value; of a longer one, as of a tokenizer, the hash
 
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """What a model is, as far as figures depend on it.
-
-    Args:
-        weights: SHA-256 of the weights that are shipped, averaged ones where there are.
-        values: the constructor's arguments, but for those that shipping leaves out.
-    """
-
-    weights: str
-    values: dict
-
-    @classmethod
-    def of(cls, model: Model) -> "Identity":
-        """That of a model; a run's and its artifact's are equal."""
-        shipped = model.baked() if model.averages else model
-        digest = hashlib.sha256()
-        for variable in shipped.network_variables:
-            array = keras.ops.convert_to_numpy(variable)
-            digest.update(f"{variable.name} {array.dtype} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-        own = {"name", "dtype", "ema_decay"}
-        values = {k: v for k, v in model.get_config().items() if k not in own}
-        return cls(digest.hexdigest(), {k: _short(v) for k, v in values.items()})
-
-    def of_figure(self, evaluation, recipe: Recipe, runtime: str = "keras") -> dict:
-        """The identity of what a module of `kerasgen.metrics` measures."""
-        judged = {key: getattr(recipe.evaluate, key) for key in evaluation.VALUES}
-        if judged.get("features"):
-            judged["features"] = features.identified(judged["features"])
-        ignored = evaluation.IGNORED
-        return {
-            "weights": self.weights,
-            "model": {k: v for k, v in self.values.items() if k not in ignored},
-            "evaluate": judged,
-            "data": recipe.data,
-            "input": dataclasses.asdict(recipe.input),
-            "runtime": runtime,
-        }
-
-    def difference(self, figure: Mapping) -> str | None:
-        """What tells that a figure is of another model; None: it is of this one."""
-        theirs = figure.get("identity")
-        if theirs is None:
-            return "of an unknown model"
-        if theirs["weights"] != self.weights:
-            return "of other weights"
-        if theirs["runtime"] != "keras":
-            return f"measured in {theirs['runtime']}"
-        for name, value in theirs["model"].items():
-            ours = self.values.get(name)
-            if value != ours:
-                return f"measured with {name} {_plain(value)}, not {_plain(ours)}"
-        return None
-
-    def belonging(self, content: dict) -> tuple[dict, list[str]]:
-        """The content of a metrics.json with the figures of this model only, and a line
-        for those that are left out."""
-        kept, others = {}, {}
-        for name, figure in content["figures"].items():
-            difference = self.difference(figure)
-            if difference is None:
-                kept[name] = figure
-            else:
-                others.setdefault(difference, []).append(name)
-        lines = [f"{', '.join(names)}: {what}" for what, names in others.items()]
-        return content | {"figures": kept}, lines
+def of_figure(
+    own: Identity, evaluation, recipe: Recipe, runtime: str = "keras"
+) -> dict:
+    """The identity of what a module of `kerasgen.metrics` measures of a model."""
+    judged = {key: getattr(recipe.evaluate, key) for key in evaluation.VALUES}
+    if judged.get("features"):
+        judged["features"] = features.identified(judged["features"])
+    ignored = evaluation.IGNORED
+    return {
+        "weights": own.weights,
+        "model": {k: v for k, v in own.values.items() if k not in ignored},
+        "evaluate": judged,
+        "data": recipe.data,
+        "input": dataclasses.asdict(recipe.input),
+        "runtime": runtime,
+    }
 
 
 def read(folder: Path, model: Model, recipe: Recipe) -> dict | None:
@@ -123,7 +63,7 @@ def read(folder: Path, model: Model, recipe: Recipe) -> dict | None:
     for name in unknown:
         evaluation = _evaluation(name, model)
         if evaluation is not None:
-            identity = own.of_figure(evaluation, recipe)
+            identity = of_figure(own, evaluation, recipe)
             protocol = figures[name]["protocol"]
             protocol += said(identity, model, recipe, figures[name]["split"])
             figures[name] |= {"protocol": protocol, "identity": identity}
@@ -173,15 +113,3 @@ def _evaluation(figure: str, model: Model):
         if named and module.SIGNATURE in model.signatures():
             return module
     return None
-
-
-def _short(value):
-    """A value as JSON gives it back; of a long one, the hash."""
-    text = json.dumps(value, default=str)
-    if len(text) <= LONGEST:
-        return json.loads(text)
-    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _plain(value) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from kerasgen.data.examples import examples
 from kerasgen.data.stream import arrays, once
 from kerasgen.random import row_seeds
 
@@ -75,7 +76,7 @@ def elbo(model, split, recipe, fixed: str):
     copy = model.baked()  # the caller's keeps its optimizer
     copy.compile(seed=recipe.evaluate.seed)
     batches = once(
-        model.examples(split, recipe),
+        examples(model, split),
         recipe.evaluate.batch_size,
         recipe.evaluate.seed,
         recipe.input.binarize,

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from kerasgen.data.text import Windows
+from kerasgen.data.examples import Windows, examples
 from kerasgen.errors import InputError
 
 SIGNATURE = "logits"
@@ -26,7 +26,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     Of a whole split; where texts are cut into windows, also with half of each window as
     context only (`…_strided`).
     """
-    rows = model.examples(split, recipe)
+    rows = examples(model, split, recipe.input.windows)
     characters = sum(map(len, split.x))
     lines = sum(text.count("\n") for text in split.x)
     frames = lines if recipe.evaluate.frames else 0

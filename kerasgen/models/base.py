@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
 
 import keras
 import numpy as np
@@ -132,51 +133,6 @@ class Model(Trainer, keras.Model):
     def row_weights(self, batch):
         """How much each row of a batch counts in means, `(batch,)`; None: the same."""
         return None
-
-    @classmethod
-    def arguments(cls, recipe, data) -> dict:
-        """What the data of a recipe prescribes of the constructor's arguments."""
-        return {"image_shape": data["train"].x.shape[1:]}
-
-    def examples(self, split, recipe):
-        """A split of the data, as what `preprocess` takes."""
-        return split
-
-    def after_epoch(self, held_out) -> None:
-        """What a run does with validation data after each epoch; nothing."""
-
-    def compile(self, optimizer=None, loss=None, **options):
-        """See `kerasgen.models.trainers`.
-
-        Where there are several phases, `<phase>_optimizer=` is the optimizer of one, as
-        `d_optimizer=` and `g_optimizer=` are by its first letter.
-
-        Raises:
-            InputError: for a `loss` or metrics, where the model has its own.
-        """
-        phases, name = self.phases(), type(self).__name__
-        keys = {f"{p.name[0]}_optimizer": p.name for p in phases}
-        keys |= {f"{p.name}_optimizer": p.name for p in phases}
-        given = {keys[k]: options.pop(k) for k in list(options) if k in keys}
-        if given and optimizer is not None:
-            raise InputError("compile: optimizer= is for all phases: give no other too")
-        losses = [key for key in options if key.endswith("loss_fn")]
-        losses += ["loss"] * (loss is not None)
-        if losses and self.own_loss:
-            call = f"call compile without {losses[0]}="
-            raise InputError(f"{name} has its own loss: {call}")
-        terms = [term for phase in phases for term in phase.terms]
-        for key in ("metrics", "weighted_metrics"):
-            found = options.get(key)
-            if found and self.own_loss:
-                found = found if isinstance(found, (list, tuple)) else [found]
-                if not all(isinstance(m, str) and m in terms for m in found):
-                    own = f"measures {', '.join(terms)} itself"
-                    raise InputError(f"{name} {own}: call compile without {key}=")
-                del options[key]  # it reports them anyway
-        if options.get("loss_weights") is not None:
-            raise InputError(f"{name} has one loss: call compile without loss_weights=")
-        super().compile(given or optimizer or "adam", loss, **options)
 
     # Building and saving.
 
@@ -308,28 +264,6 @@ class Model(Trainer, keras.Model):
             raise unknown("signature", name, self._served)
         return self._served[name](**values)
 
-    def preview(self, examples: np.ndarray, n: int):
-        """What to look at while training: images `(n, …)` in [0, 1], or n strings."""
-        raise NotImplementedError
-
-    def pictures(self, examples: np.ndarray | None = None) -> dict:
-        """Title -> what `preview` gives, for the card; `examples` are test inputs."""
-        return {"samples": self.preview(examples, 64)}
-
-    def typical(self, examples=None) -> dict[str, Sequence]:
-        """Input -> values of two rows, for the requests on the card, where made-up
-        numbers make no sense; `examples` are test inputs."""
-        return {}
-
-    def constants(self) -> dict[str, np.ndarray]:
-        """What a client's own loop over the signatures needs, in manifest.json."""
-        every = [s.constants for s in self.signatures().values()]
-        return {name: v for constants in every for name, v in constants.items()}
-
-    def facts(self) -> list[str]:
-        """Lines for the card: how the model computes what it serves."""
-        return [s.about for s in self.signatures().values() if s.about]
-
     def export(self, filepath, format="artifact", **options):
         """Write the model for other runtimes.
 
@@ -337,14 +271,17 @@ class Model(Trainer, keras.Model):
             filepath: a folder, or the file to write for "onnx" and "litert".
             format: "artifact" writes the verified folder of SavedModel, ONNX and
                 LiteRT files; "tf_saved_model", "onnx" or "litert" writes that alone.
+                Packages add their own as entry points "kerasgen.exporters".
             **options: "onnx" and "litert" take `signature`, its name; "artifact"
                 takes `formats`, `recipe` and `figures`.
         Raises:
+            InputError: for an unknown format, or a path that can't be written.
             RunError: where a runtime computes something else than Keras.
         """
-        from kerasgen.export import export
-
-        return export(self, filepath, format, **options)
+        exporters = metadata.entry_points(group="kerasgen.exporters")
+        if format not in exporters.names:
+            raise unknown("format", format, exporters.names)
+        return exporters[format].load()(self, filepath, **options)
 
 
 def require_finite(model: keras.Model, origin) -> None:
@@ -389,8 +326,3 @@ class GenerativeModel(Model):
         rows = generate_inputs(signature.describe()["inputs"], n, seed, conditions)
         outputs = in_parts(self.serve, "generate", rows)
         return np.concatenate([part[signature.outputs[0]] for part in outputs])
-
-    def preview(self, examples, n):
-        """n samples, of all classes in turn where the model has classes."""
-        classes = getattr(self, "classes", 0)
-        return self.generate(n, label=np.arange(n) % classes if classes else None)

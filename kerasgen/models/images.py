@@ -1,7 +1,5 @@
 """What models of images share: raw images and labels -> a batch."""
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import ops
@@ -61,10 +59,6 @@ class TakesImages:
             raise InputError(
                 f"this {name} has no labels to learn from: give it images alone{other}"
             )
-
-    def examples(self, split, recipe):
-        """See `kerasgen.models.base.Model`: without labels, where it takes none."""
-        return split if self.classes else dataclasses.replace(split, y=None)
 
 
 def check_images(x, image_shape) -> None:

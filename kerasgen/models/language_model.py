@@ -8,7 +8,6 @@ from keras import ops
 from kerasgen import decoding, networks, tokenizers
 from kerasgen import inputs as s
 from kerasgen.codec import Codec
-from kerasgen.data.text import tokenized
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import check_texts, tidy
 from kerasgen.models.base import GenerativeModel, Phase
@@ -39,6 +38,7 @@ class LanguageModel(GenerativeModel):
     """
 
     prefers_xla = True
+    default_tokenizer, writes = "characters", "x"
 
     def __init__(
         self,
@@ -83,15 +83,6 @@ class LanguageModel(GenerativeModel):
             context=context,
         )
         self.build()
-
-    @classmethod
-    def arguments(cls, recipe, data):
-        spec = recipe.model.get("tokenizer", "characters")
-        return {"tokenizer": tokenizers.of_data(spec, data)}
-
-    def examples(self, split, recipe):
-        windows = recipe.input.windows
-        return tokenized(split, self.tokenizer, self.context, windows, self.has_ends)
 
     def preprocess(self, x, y=None):
         """Texts, or token ids `(batch, T)` -> {"token_ids"}, of which all but the first

@@ -7,7 +7,6 @@ from keras import layers, ops
 from kerasgen import inputs as s
 from kerasgen import networks, tokenizers
 from kerasgen.codec import Codec
-from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import check_texts
 from kerasgen.labels import check_labels, label_named
@@ -43,6 +42,7 @@ class TextClassifier(Model):
     """
 
     own_loss = False
+    default_tokenizer, writes = "words", None
 
     def __init__(
         self,
@@ -78,17 +78,6 @@ class TextClassifier(Model):
             name="temperature", shape=(), initializer="ones", trainable=False
         )
         self.build()
-
-    @classmethod
-    def arguments(cls, recipe, data):
-        spec = recipe.model.get("tokenizer", "words")
-        return {
-            "tokenizer": tokenizers.of_data(spec, data),
-            "labels": data.label_names,
-        }
-
-    def examples(self, split, recipe):
-        return Rows(self.codec.ids(split.x), split.y)
 
     def preprocess(self, x, y=None):
         """Texts, or token ids `(batch, T)`, and labels -> {"token_ids"[, "label"]}."""
@@ -197,9 +186,6 @@ class TextClassifier(Model):
         best = minimize_scalar(nats, bounds=np.log([0.05, 20]), method="bounded").x
         self.temperature.assign(np.exp(best))
         return float(self.temperature)
-
-    def after_epoch(self, held_out):
-        self.calibrate(held_out.x, held_out.y)
 
     def preview(self, examples, n):
         """Lines "class probability  text" of the first examples."""

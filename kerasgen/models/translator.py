@@ -7,12 +7,11 @@ from kerasgen import decoding, networks, tokenizers
 from kerasgen import inputs as s
 from kerasgen.backend import is_jax
 from kerasgen.codec import Codec
-from kerasgen.data.text import Rows
 from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.ids import check_texts, tidy
 from kerasgen.models.base import Model, Phase
 from kerasgen.networks.attention import hiding
-from kerasgen.tokenizers import END, marked, padded
+from kerasgen.tokenizers import END, marked
 
 
 class Translator(Model):
@@ -37,6 +36,7 @@ class Translator(Model):
     """
 
     prefers_xla = True
+    default_tokenizer, writes = "characters", "y"
     target_shape = (None,)
 
     def __init__(
@@ -69,22 +69,6 @@ class Translator(Model):
             context=context,
         )
         self.build()
-
-    @classmethod
-    def arguments(cls, recipe, data):
-        spec = recipe.model.get("tokenizer", "characters")
-        if any(split.y is None for split in data.splits.values()):
-            raise InputError("a translator needs pairs of texts, as of pairs:SRC,DST")
-        return {"tokenizer": tokenizers.of_data(spec, data, sides=("x", "y"))}
-
-    def examples(self, split, recipe):
-        """Pairs of texts as rows of tokens."""
-
-        def rows(texts, end):
-            coded = [[END, *self.tokenizer.encode(text), *end] for text in texts]
-            return padded([row[: self.context + len(end)] for row in coded])
-
-        return Rows(rows(split.x, []), rows(split.y, [END]))
 
     def preprocess(self, x, y=None):
         """Texts, or token ids `(batch, T)`, of both sides -> {"source_ids",

@@ -178,7 +178,8 @@ class Recorder(keras.callbacks.Callback):
         row |= {key: float(value) for key, value in sorted(logs.items())}
         self.history.append(row)
         better = self._is_best(row)
-        self.model.after_epoch(self.held_out)
+        if hasattr(self.model, "calibrate"):
+            self.model.calibrate(self.held_out.x, self.held_out.y)
         if self.chief:
             if better:
                 with atomic(self.out / "best.keras") as temporary:

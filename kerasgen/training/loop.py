@@ -7,17 +7,19 @@ from pathlib import Path
 
 import keras
 
-from kerasgen import backend, data, models, zoo
+from kerasgen import backend, data, loading, models, places
+from kerasgen.building import create
 from kerasgen.data import classes
+from kerasgen.data.examples import examples
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.files import atomic
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
+from kerasgen.places import LABELS
 from kerasgen.recipe import Recipe, Train, read
 from kerasgen.training.callbacks import Progressbar, Recorder, StopOnNaN
 from kerasgen.training.checkpoint import folder_of_one
 from kerasgen.training.distribution import is_chief, strategy
-from kerasgen.zoo import LABELS
 
 # What may differ when a run is resumed: how long and where, not what is computed.
 MAY_CHANGE = (
@@ -44,7 +46,7 @@ def train(
         recipe: what to train.
         out: the run directory; made here.
         resume: continue where the run in `out` stopped; start it if there is none.
-        init: start from the weights of this model (see `kerasgen.zoo.find`).
+        init: start from the weights of this model (see `kerasgen.places.find`).
         quiet: print nothing.
     Returns:
         The model with its last weights.
@@ -68,18 +70,19 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     if started:
         _same_run(recipe, out)
 
-    origin = None if init is None else zoo.find(init)
+    origin = None if init is None else places.find(init)
 
     values = recipe.train
     keras.utils.set_random_seed(values.seed)
     with place.scope():
         source = data.load_for(recipe)
-        model = models.create(recipe, source)
+        model = create(recipe, source)
         notes = source.notes
         if "classes" in model.get_config():
             notes = notes + classes.unlike(source, model.classes)
         source.splits = {
-            name: model.examples(split, recipe) for name, split in source.splits.items()
+            name: examples(model, split, recipe.input.windows)
+            for name, split in source.splits.items()
         }
         steps_per_epoch, total_steps = _lengths(recipe, len(source["train"]))
         model.compile(
@@ -90,7 +93,7 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
             jit_compile="auto" if values.jit_compile is None else values.jit_compile,
         )
     if origin is not None:
-        _copy_weights(zoo.load_keras(origin.keras), model)
+        _copy_weights(loading.load_keras(origin.keras), model)
     epochs = math.ceil(total_steps / steps_per_epoch)
     quality = _quality(recipe, model, source["validation"], epochs)
     figures = [prefix + term for term in model.terms for prefix in ("val_", "")]
@@ -269,7 +272,7 @@ def _same_run(recipe: Recipe, out: Path) -> None:
 
 def _same_classes(names: list[str], out: Path) -> None:
     """Refuse to resume where labels would now say other classes."""
-    before = zoo.label_names(zoo.Place(out / "model.keras", out))
+    before = places.label_names(places.Place(out / "model.keras", out))
     if before and before != names:
         changed = ", ".join(sorted({*before} ^ {*names})) or "their order"
         raise InputError(

@@ -33,8 +33,10 @@ def without_tensorflow(*names):
     import numpy as np
     import toy  # noqa: F401
 
-    from kerasgen import data, models
+    from kerasgen import data
     from kerasgen import recipe as recipes
+    from kerasgen.building import create
+    from kerasgen.data.examples import examples
 
     for name in names:
         recipe = recipes.read(name, {"train.precision": "mixed_bfloat16"})
@@ -47,9 +49,9 @@ def without_tensorflow(*names):
         if x is None:
             x = np.zeros((4, *recipe.input.image_shape), "uint8")
         source = data.Data({"train": data.Split(x, y)}, ["a", "b"])
-        model = models.create(recipe, source)
+        model = create(recipe, source)
         model.compile()
-        rows = model.examples(source["train"], recipe)
+        rows = examples(model, source["train"], recipe.input.windows)
         history = model.fit(rows.x, rows.y, verbose=0).history
         assert np.isfinite(list(history.values())).all()
         assert {v.dtype for v in model.trainable_variables} == {"float32"}
@@ -60,9 +62,9 @@ def samples(run, out):
     """What the model of a run draws."""
     import numpy as np
 
-    from kerasgen import zoo
+    from kerasgen import loading
 
-    np.save(out, zoo.load(run).generate(8, seed=3))
+    np.save(out, loading.load(run).generate(8, seed=3))
 
 
 def refusals(run, out):

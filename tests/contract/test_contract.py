@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import toy  # noqa: F401  (registers its family)
 
-from kerasgen import backend, data, models, recipe, zoo
+from kerasgen import backend, data, loading, recipe
+from kerasgen.building import create
+from kerasgen.data.examples import examples
 from kerasgen.data.stream import stream
 from kerasgen.export import export
 from kerasgen.training import checkpoint, loop
@@ -114,7 +116,7 @@ def run(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    return zoo.load(run)
+    return loading.load(run)
 
 
 def served(model) -> dict:
@@ -136,7 +138,7 @@ def test_a_run_leaves_its_files(tiny, run):
 
 
 def test_saved_models_answer_as_before(run, model):
-    again = zoo.load(run)
+    again = loading.load(run)
     for name, signature in served(model).items():
         inputs = signature.example(2)
         expected = model.serve(name, **inputs)
@@ -184,11 +186,11 @@ def trained(tiny, start=None, **options):
     source = data.load(tiny.data, tiny.input.image_shape)
     still = dataclasses.replace(tiny, model=_without_dropout(tiny.model))
     keras.utils.set_random_seed(0)
-    model = models.create(still, source)
+    model = create(still, source)
     before = values(model) if start is None else start(values(model))
     for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)
-    train = model.examples(source["train"], tiny)
+    train = examples(model, source["train"], tiny.input.windows)
     batches = list(stream(train, 16, 0, 0, 9, tiny.input.binarize))
     batches.append(tuple(part[:7] for part in batches[0]))
     # A larger epsilon: Adam turns rounding of tiny gradients into whole steps, and

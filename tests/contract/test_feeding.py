@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from test_contract import _without_dropout, fast_cases, small
 
-from kerasgen import backend, data, models
+from kerasgen import backend, data
+from kerasgen.building import create
 from kerasgen.data import stream
+from kerasgen.data.examples import examples
 from kerasgen.training.checkpoint import state
 
 SIZES = [8, 8, 3]  # of batches: the last one is ragged
@@ -103,11 +105,13 @@ class Fed:
         tiny = dataclasses.replace(tiny, model=_without_dropout(tiny.model))
         source = data.load(tiny.data, tiny.input.image_shape)
         keras.utils.set_random_seed(0)
-        self.model = models.create(tiny, source)
+        self.model = create(tiny, source)
         # A larger epsilon: Adam turns rounding of tiny gradients into whole steps.
         optimizer = keras.optimizers.Adam(5e-3, epsilon=1e-2, global_clipnorm=1.0)
         self.model.compile(optimizer, jit_compile=False, **options)
-        split = self.model.examples(source["train"], tiny).take(slice(sum(sizes)))
+        split = examples(self.model, source["train"], tiny.input.windows).take(
+            slice(sum(sizes))
+        )
         parts = [part for part in (split.x, split.y) if part is not None]
         pieces = [np.split(part, np.cumsum(sizes)[:-1]) for part in parts]
         self.rows = list(zip(*pieces, strict=True))

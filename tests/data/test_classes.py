@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kerasgen import models, recipe
+from kerasgen import recipe
+from kerasgen.building import create
 from kerasgen.data import Data, Split, classes
 from kerasgen.errors import InputError
 
@@ -82,10 +83,10 @@ def test_every_family_takes_auto(family):
     values = {"name": "x", "family": family, "data": "bundled:digits"}
     model = SMALL[family] | {"classes": "auto"}
     read = recipe.from_values(values | {"model": model})
-    assert models.create(read, labelled([0, 1, 2])).classes == 3
+    assert create(read, labelled([0, 1, 2])).classes == 3
     read = recipe.from_values(values | {"model": model | {"classes": 2}})
     with pytest.raises(InputError, match="has the label 2"):
-        models.create(read, labelled([0, 1, 2]))
+        create(read, labelled([0, 1, 2]))
 
 
 def test_a_label_is_a_name_or_a_number():

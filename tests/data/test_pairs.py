@@ -8,8 +8,8 @@ import pytest
 
 from kerasgen import data, recipe
 from kerasgen.data import Data, Split
+from kerasgen.data.examples import Rows
 from kerasgen.data.stream import GROUP, once, stream
-from kerasgen.data.text import Rows
 from kerasgen.errors import InputError
 
 

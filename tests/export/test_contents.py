@@ -11,10 +11,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import kerasgen
+from kerasgen import manifest
 from kerasgen.cli import main
 from kerasgen.errors import RunError
-from kerasgen.export import manifest, runtimes, serving, verify
-from kerasgen.zoo import load_keras
+from kerasgen.export import runtimes, serving, verify
+from kerasgen.loading import load_keras
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import tensorflow as tf
 from onnx import TensorProto, helper
 
 import kerasgen
+from kerasgen import manifest
 from kerasgen.errors import RunError
-from kerasgen.export import manifest, operations
+from kerasgen.export import operations
 
 
 def python(x):

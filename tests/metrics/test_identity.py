@@ -7,12 +7,11 @@ import shutil
 import pytest
 
 import kerasgen
-from kerasgen import recipe, zoo
+from kerasgen import loading, manifest, places, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError
-from kerasgen.export import manifest
+from kerasgen.identity import Identity
 from kerasgen.metrics import identity, selection
-from kerasgen.metrics.identity import Identity
 
 SAMPLES = {"nearest_neighbour", "diversity"}
 
@@ -49,7 +48,7 @@ def test_weights_are_those_that_are_shipped(tmp_path):
     model.save(tmp_path / "run.keras")
     model.baked().save(tmp_path / "artifact.keras")
     for name in ("run.keras", "artifact.keras"):
-        assert Identity.of(zoo.load(tmp_path / name)) == shipped
+        assert Identity.of(loading.load(tmp_path / name)) == shipped
     assert Identity.of(model.baked(averaged=False)).weights != shipped.weights
     again = model.baked()
     assert Identity.of(again) == shipped
@@ -59,7 +58,7 @@ def test_weights_are_those_that_are_shipped(tmp_path):
 
 
 def test_a_figure_says_whose_it_is(run):
-    figures, model = written(run), zoo.load(run)
+    figures, model = written(run), loading.load(run)
     assert set(figures) == {"bits_per_dim", *SAMPLES}
     found = figures["diversity"]["identity"]
     assert (
@@ -125,7 +124,7 @@ def test_what_is_of_the_model_stays_and_what_is_not_goes(run, tmp_path, capsys):
     assert main(["evaluate", str(copy), "--only", "bound", "--guidance", "3"]) == 0
     assert "not kept" not in capsys.readouterr().out
     assert written(copy) == written(run)
-    model = zoo.load(copy)
+    model = loading.load(copy)
     model.averages[0].assign(model.averages[0] + 1.0)
     model.save(copy / "best.keras")
     assert main(["evaluate", str(copy), "--only", "samples"]) == 0
@@ -146,7 +145,7 @@ def test_a_damaged_file_is_written_anew(run, tmp_path, capsys):
 
 def test_only_figures_of_the_model_itself_are_shipped(run, tmp_path):
     content = json.loads((run / "metrics.json").read_text())
-    model = zoo.load(run)
+    model = loading.load(run)
     same, others = Identity.of(model).belonging(content)
     assert same == content and others == []
     guided = model.changed(guidance=1.2)
@@ -170,8 +169,8 @@ def test_only_figures_of_the_model_itself_are_shipped(run, tmp_path):
 def test_an_unchanged_artifact_adopts_its_figures(digits_artifact, tmp_path):
     """Older ones have no identity, but the manifest holds the hash of the weights."""
     copy = shutil.copytree(digits_artifact, tmp_path / "copy")
-    place, path = zoo.find(copy), copy / "metrics.json"
-    model, values = zoo.load(copy), zoo.find(copy).recipe()
+    place, path = places.find(copy), copy / "metrics.json"
+    model, values = loading.load(copy), places.find(copy).recipe()
     new = json.loads(path.read_text())
     old = json.loads(path.read_text())
     for figure in old["figures"].values():

@@ -12,10 +12,11 @@ import tensorflow as tf
 from keras import ops
 
 import kerasgen
-from kerasgen import data, decoding, models, random, recipe, zoo
+from kerasgen import data, decoding, loading, places, random, recipe
+from kerasgen.building import create
 from kerasgen.data.text import Windows, cut, tokenized
 from kerasgen.errors import InputError
-from kerasgen.export import contents
+from kerasgen.export import contents, server
 from kerasgen.random import row_seeds
 from kerasgen.tokenizers import Bytes, Characters, SentencePiece
 
@@ -218,8 +219,8 @@ def gap(model, rows, i, length, place):
 @pytest.mark.parametrize("runtime", ["savedmodel", "onnx"])
 def test_the_artifact_writes_the_same_in_every_runtime(runtime):
     """200 rows of 100 tokens; where rounding decides, two are equally good."""
-    place = zoo.find(ARTIFACT)
-    model, n = zoo.load_keras(place.keras), 200
+    place = places.find(ARTIFACT)
+    model, n = loading.load_keras(place.keras), 200
     rng = np.random.default_rng(0)
     text = "First Citizen: Before we proceed any further, hear me speak."
     prompts = [text[: rng.integers(1, len(text))] for _ in range(n)]
@@ -232,7 +233,7 @@ def test_the_artifact_writes_the_same_in_every_runtime(runtime):
         "max_new_tokens": np.full(n, 100, "int32"),
     }
     expected = model.serve("generate", **rows)["output_ids"]
-    serve, _ = zoo.server(place, runtime, "generate")
+    serve, _ = server(place, runtime, "generate")
     found = serve("generate", **rows)["output_ids"]
     different = np.flatnonzero((found != expected).any(axis=1))
     assert len(different) <= 1
@@ -355,7 +356,7 @@ def test_recipes_name_what_their_models_take():
             values = recipe.read(name, {"data": "bundled:python_docs"})
             if "sentencepiece" not in str(values.model["tokenizer"]):
                 values.model["opening"] = values.model.get("opening")
-                model = models.create(values, data.load(values.data))
+                model = create(values, data.load(values.data))
                 assert model.count_params() < 3_000_000
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import kerasgen
 from kerasgen import data, pictures, recipe
+from kerasgen.building import create
 from kerasgen.errors import InputError
 from kerasgen.tokenizers import END, Characters
 
@@ -230,4 +231,4 @@ def test_bad_input_is_said_in_one_line(call, message):
 def test_data_without_pairs_is_refused():
     values = recipe.read("translator_cldr", {"data": "bundled:python_docs"})
     with pytest.raises(InputError, match="needs pairs of texts"):
-        kerasgen.Translator.arguments(values, data.load(values.data))
+        create(values, data.load(values.data))

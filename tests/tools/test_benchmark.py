@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from kerasgen import zoo
+from kerasgen import places
 
 PATH = Path(__file__).parents[2] / "tools" / "benchmark.py"
 spec = importlib.util.spec_from_file_location("benchmark", PATH)
@@ -12,7 +12,7 @@ spec.loader.exec_module(benchmark)
 
 
 def test_every_runtime_is_measured(digits_artifact, monkeypatch):
-    monkeypatch.setattr(zoo, "SAVED_MODELS", digits_artifact.parent)
+    monkeypatch.setattr(places, "SAVED_MODELS", digits_artifact.parent)
     results = {}
     for name, ours, peer, _, units in benchmark.BENCHMARKS["runtimes"]():
         assert ours()["images"].shape == peer()["images"].shape

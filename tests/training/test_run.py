@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasgen import models, recipe, zoo
+from kerasgen import loading, recipe
+from kerasgen.building import create
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
 from kerasgen.files import atomic
@@ -232,7 +233,7 @@ def test_init_starts_from_a_models_weights(digits_run, tmp_path):
     arguments = ["train", "vae_digits", "--out", str(tmp_path / "run"), "--quiet"]
     arguments += ["--steps", "1", "--set", "train.learning_rate=0.0"]
     assert main([*arguments, "--init", str(digits_run)]) == 0
-    ours, theirs = zoo.load(tmp_path / "run"), zoo.load(digits_run)
+    ours, theirs = loading.load(tmp_path / "run"), loading.load(digits_run)
     np.testing.assert_allclose(ours.generate(3), theirs.generate(3), atol=1e-6)
 
 
@@ -266,7 +267,7 @@ def test_phases_have_optimizers_and_schedules_of_their_own(digits):
         "model.discriminator": "dense",
     }
     values = recipe.read(GAN, settings)
-    model = models.create(values, digits)
+    model = create(values, digits)
     optimizers = loop._optimizers(values.train, model.phases(), 100)
     for name, kind, rate, steps in (
         ("discriminator", "RMSprop", 4e-4, 200),
@@ -285,7 +286,7 @@ def test_phases_have_optimizers_and_schedules_of_their_own(digits):
 )
 def test_every_phase_needs_its_value(key, value, digits):
     values = recipe.read(GAN, {f"train.{key}": value})
-    model = models.create(values, digits)
+    model = create(values, digits)
     message = f"train.{key} is for .*: give it for discriminator, generator"
     with pytest.raises(InputError, match=message):
         loop._optimizers(values.train, model.phases(), 100)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from benchmarks.common import Case, other_python
 from benchmarks.peers import step
 
-from kerasgen import recipe, zoo
+from kerasgen import loading, places, recipe
 from kerasgen.errors import InputError
+from kerasgen.export.server import server
 
 
 def backends() -> Iterator[Case]:
@@ -44,8 +45,8 @@ def every_runtime() -> Iterator[Case]:
     """The first signature that all have of each family's largest artifact, at batch 1
     and 32: each runtime of exported files against the compiled function of Keras."""
     largest = {}
-    for path in sorted(zoo.SAVED_MODELS.glob("*/manifest.json")):
-        place = zoo.find(path.parent)
+    for path in sorted(places.SAVED_MODELS.glob("*/manifest.json")):
+        place = places.find(path.parent)
         parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
         largest[place.recipe().family] = max(
             largest.get(place.recipe().family, (0, None)),
@@ -53,13 +54,13 @@ def every_runtime() -> Iterator[Case]:
             key=lambda entry: entry[0],
         )
     for family, (_, place) in largest.items():
-        model = zoo.load_keras(place.keras)
+        model = loading.load_keras(place.keras)
         signature, about = next(
             (name, s) for name, s in model.signatures().items() if s.only is None
         )
         for runtime in ("savedmodel", "onnx", "litert"):
             try:
-                serve, _ = zoo.server(place, runtime, signature)
+                serve, _ = server(place, runtime, signature)
             except InputError:
                 continue  # it isn't exported to that
             for batch in (1, 32):

@@ -14,9 +14,10 @@ import keras
 from keras import ops, tree
 
 from kerasgen.errors import require_positive
+from kerasgen.models.trainers import losses
 from kerasgen.models.trainers.callbacks import Rates, accompanied
 from kerasgen.models.trainers.feeding import Feed, is_text
-from kerasgen.models.trainers.optimizers import decay_matrices, of_phases
+from kerasgen.models.trainers.optimizers import chosen, decay_matrices, of_phases
 from kerasgen.networks.dropout import masks
 from kerasgen.random import Noise, fold
 
@@ -69,12 +70,14 @@ class Trainer:
 
     # Configuration.
 
-    def compile(self, optimizer="adam", loss=None, *, seed=0, accumulate=1, **options):
+    def compile(self, optimizer=None, loss=None, *, seed=0, accumulate=1, **options):
         """Configure training.
 
         Args:
             optimizer: anything Keras takes, copied for each phase where there are
-                several; or a dict phase name -> optimizer. Its `weight_decay` is for
+                several; or a dict phase name -> optimizer. `<phase>_optimizer=` is that
+                of one phase (`d_optimizer=`, by its first letter). None is Adam. Its
+                `weight_decay` is for
                 matrices: not for biases, gains and embeddings, unless its
                 `exclude_from_weight_decay` was called, which then says it all.
             loss: only for models that don't bring their own.
@@ -84,15 +87,20 @@ class Trainer:
             **options: as in `keras.Model.compile`. `jit_compile="auto"` means what
                 is faster for the model on one device, and off under distribution;
                 JAX always compiles.
+        Raises:
+            InputError: for a `loss` or metrics, where the model has its own.
         """
         require_positive(accumulate=accumulate)
         phases = self.phases()
-        optimizers = of_phases(optimizer, [phase.name for phase in phases])
+        names = [phase.name for phase in phases]
+        terms = [term for phase in phases for term in phase.terms]
+        losses.check(self, terms, loss, options)
+        optimizers = of_phases(chosen(optimizer, names, options), names)
         scales = options.get("auto_scale_loss", True)
         if scales and self.dtype_policy.name == "mixed_float16":
             optimizers = {k: self._scaled(value) for k, value in optimizers.items()}
-        chosen = options.get("jit_compile", "auto")
-        xla = self._xla(chosen, options.get("run_eagerly", False))
+        wanted = options.get("jit_compile", "auto")
+        xla = self._xla(wanted, options.get("run_eagerly", False))
         with self._place():
             options["jit_compile"] = xla
             super().compile(optimizers[phases[0].name], loss, **options)
@@ -100,13 +108,12 @@ class Trainer:
                 decay_matrices(optimizers[phase.name], phase.variables)
                 optimizers[phase.name].build(phase.variables)
             self.optimizers = optimizers
-            names = [term for phase in phases for term in phase.terms]
-            terms = {name: keras.metrics.Mean(name) for name in names}
+            terms = {name: keras.metrics.Mean(name) for name in terms}
         object.__setattr__(self, "terms", terms)  # no part of the model's state
         object.__setattr__(self, "_rates", Rates(optimizers))
         self.seed, self.accumulate = seed, accumulate
-        chosen = options | {"jit_compile": chosen}
-        object.__setattr__(self, "_compile_options", chosen)  # may hold metrics
+        options["jit_compile"] = wanted
+        object.__setattr__(self, "_compile_options", options)  # may hold metrics
 
     def get_compile_config(self):
         if not self.compiled:

@@ -7,6 +7,25 @@ from kerasgen.errors import InputError, unknown
 TABLES = ("table", "places", "ngrams", "embedding")  # in names of embeddings
 
 
+def chosen(optimizer, names: list[str], options: dict):
+    """The optimizer that `compile` is given, or a dict of those of phases.
+
+    Args:
+        optimizer: for all phases, or None.
+        names: of the phases.
+        options: of `compile`; `<phase>_optimizer=`, as `d_optimizer=` by its first
+            letter, is the optimizer of one, and taken from them.
+    Raises:
+        InputError: for both.
+    """
+    keys = {f"{name[0]}_optimizer": name for name in names}
+    keys |= {f"{name}_optimizer": name for name in names}
+    given = {keys[key]: options.pop(key) for key in list(options) if key in keys}
+    if given and optimizer is not None:
+        raise InputError("compile: optimizer= is for all phases: give no other too")
+    return given or optimizer or "adam"
+
+
 def of_phases(optimizer, names: list[str]) -> dict:
     """One optimizer a phase."""
     if isinstance(optimizer, dict) and "class_name" not in optimizer:

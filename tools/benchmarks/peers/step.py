@@ -24,15 +24,17 @@ def steps(name: str, backend: str) -> tuple[int, Callable]:
     backends.choose(backend)
     import tensorflow as tf
 
-    from kerasgen import data, models
+    from kerasgen import data
+    from kerasgen.building import create
+    from kerasgen.data.examples import examples
     from kerasgen.data.stream import stream, untuned
 
     bundled = "bundled" in str(recipe.data)
     source = recipe.data if bundled else "bundled:digits"
     source = data.load(source, recipe.input.image_shape)
-    model = models.create(recipe, source)
+    model = create(recipe, source)
     model.compile()
-    train = model.examples(source["train"], recipe)
+    train = examples(model, source["train"], recipe.input.windows)
     size, binarize = recipe.train.batch_size, recipe.input.binarize
     rows = next(iter(stream(train, size, 0, 0, 1, binarize)))
     batches = untuned(tf.data.Dataset.from_tensors(rows).repeat())

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import kerasgen
-from kerasgen import models, zoo
+from kerasgen import loading, manifest, models, places
 from kerasgen.errors import InputError
+from kerasgen.export.server import server
 
 ARTIFACTS = sorted((Path(__file__).parents[1] / "saved_models").glob("*/manifest.json"))
 
@@ -27,8 +28,8 @@ def test_load_by_name(monkeypatch):
 
 def test_smaller_files_serve_what_their_format_does(monkeypatch):
     monkeypatch.chdir(ARTIFACTS[0].parents[2])
-    place = zoo.find("gpt_jsb")
-    (_, exact), (_, halves) = (zoo.server(place, f"onnx{end}") for end in ("", "-fp16"))
+    place = places.find("gpt_jsb")
+    (_, exact), (_, halves) = (server(place, f"onnx{end}") for end in ("", "-fp16"))
     assert set(halves) == set(exact) >= {"generate", "decode_step"}
 
 
@@ -142,33 +143,33 @@ GOOD = {
     ],
 )
 def test_a_damaged_tokenizer_gets_one_line(tmp_path, changes):
-    path, place = tmp_path / "tokenizer.json", zoo.Place(tmp_path / "x", tmp_path)
+    path, place = tmp_path / "tokenizer.json", places.Place(tmp_path / "x", tmp_path)
     path.write_text(json.dumps(GOOD))
-    assert zoo.codec(place).ids(["ab"]).tolist() == [[1, 2, 3]]
+    assert loading.codec(place).ids(["ab"]).tolist() == [[1, 2, 3]]
     path.write_text(json.dumps(GOOD | changes))
     with pytest.raises(InputError, match="tokenizer.json is damaged: it must hold a"):
-        zoo.codec(place)
+        loading.codec(place)
     path.write_text(json.dumps(GOOD)[:-9])
     with pytest.raises(InputError, match="tokenizer.json is damaged: it must hold an"):
-        zoo.codec(place)
+        loading.codec(place)
 
 
 @pytest.mark.parametrize("content", ['["a", 1]', '["a"', "{}", '{"labels": 3}'])
 def test_damaged_names_of_classes_get_one_line(tmp_path, content):
-    place = zoo.Place(tmp_path / "x", tmp_path)
-    (tmp_path / zoo.LABELS).write_text(content)
+    place = places.Place(tmp_path / "x", tmp_path)
+    (tmp_path / places.LABELS).write_text(content)
     with pytest.raises(InputError, match="labels.json is damaged: it must hold"):
-        zoo.label_names(place)
-    (tmp_path / zoo.LABELS).write_text('["a", "b"]')
-    assert zoo.label_names(place) == ["a", "b"]
-    (tmp_path / zoo.MANIFEST).write_text('{"labels": ["c"]}')
-    assert zoo.label_names(place) == ["c"]
-    (tmp_path / zoo.MANIFEST).write_text('{"labels": 3}')
+        places.label_names(place)
+    (tmp_path / places.LABELS).write_text('["a", "b"]')
+    assert places.label_names(place) == ["a", "b"]
+    (tmp_path / manifest.NAME).write_text('{"labels": ["c"]}')
+    assert places.label_names(place) == ["c"]
+    (tmp_path / manifest.NAME).write_text('{"labels": 3}')
     with pytest.raises(InputError, match="manifest.json is damaged: it must hold the"):
-        zoo.label_names(place)
-    (tmp_path / zoo.MANIFEST).write_text("[")
+        places.label_names(place)
+    (tmp_path / manifest.NAME).write_text("[")
     with pytest.raises(InputError, match="manifest.json is damaged: it must hold an"):
-        zoo.label_names(place)
+        places.label_names(place)
 
 
 def test_one_damaged_manifest_does_not_hide_the_others(tmp_path, monkeypatch, capsys):

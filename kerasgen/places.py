@@ -1,0 +1,86 @@
+"""Places: where trained models are, by name or path."""
+
+import dataclasses
+from pathlib import Path
+
+from kerasgen import manifest
+from kerasgen import recipe as recipes
+from kerasgen.errors import InputError, unknown
+from kerasgen.files import damaged, read_json
+from kerasgen.recipe import Recipe
+
+SAVED_MODELS = Path("saved_models")
+LABELS = "labels.json"  # of a run: the names of its classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a trained model is.
+
+    Args:
+        keras: its .keras file.
+        folder: the run or artifact directory that it is in, or None.
+    """
+
+    keras: Path
+    folder: Path | None
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether exported files are beside it."""
+        return self.folder is not None and (self.folder / manifest.NAME).exists()
+
+    @property
+    def name(self) -> str:
+        """What files made from it are called."""
+        return (self.folder or self.keras.with_suffix("")).name
+
+    def recipe(self, settings: dict | None = None) -> Recipe:
+        """The recipe it was trained by, with `settings` applied.
+
+        Raises:
+            InputError: for a lone .keras file.
+        """
+        path = None if self.folder is None else self.folder / "recipe.yaml"
+        if path is None or not path.exists():
+            raise InputError(f"there is no recipe.yaml beside {self.keras}")
+        return recipes.read(str(path), settings)
+
+
+def find(model) -> Place:
+    """A model by its name in saved_models/, a run or artifact folder, a .keras file.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = Path(model)
+    if not path.exists() and path.name == str(model) and (SAVED_MODELS / path).exists():
+        path = SAVED_MODELS / path
+    if path.is_file():
+        return Place(path, None)
+    if path.is_dir():
+        for name in ("best.keras", "model.keras"):
+            if (path / name).is_file():
+                return Place(path / name, path)
+        raise InputError(
+            f"{path} holds no trained model: no best.keras, no model.keras"
+        )
+    have = [entry.parent.name for entry in SAVED_MODELS.glob("*/model.keras")]
+    if path.name == str(model) and have:
+        raise unknown("model", str(model), have)
+    raise InputError(f"there is no model {model}: give a folder or a .keras file")
+
+
+def label_names(place: Place) -> list[str]:
+    """The names of the classes 0, 1, … that the data of a run or an artifact had; none
+    where there were none, or where they aren't known."""
+    if place.folder is None:
+        return []
+    path = place.folder / (manifest.NAME if place.is_artifact else LABELS)
+    if place.is_artifact:
+        names = read_json(path).get("labels", [])
+    else:
+        names = read_json(path, list) if path.exists() else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise damaged(path, "the names of the classes")
+    return names
