@@ -8,7 +8,7 @@ uniform numbers of its own, u `(batch, 2)`. Strength 0 changes nothing.
 import numpy as np
 from keras import ops
 
-from kerasgen.errors import require_at_least, unknown
+from kerasgen.errors import require, require_at_least, unknown
 from kerasgen.random import Noise
 
 
@@ -64,12 +64,19 @@ AUGMENTATIONS = {
 }
 
 
-def check(strengths: dict[str, float]) -> None:
-    """Raise `InputError` for an unknown augmentation or a negative strength."""
+def checked(strengths: dict[str, float]) -> dict[str, float]:
+    """A copy.
+
+    Raises:
+        InputError: if it is no dict, has an unknown augmentation or a negative
+            strength.
+    """
+    require(isinstance(strengths, dict), "augment", "a dict", strengths)
     for name, strength in strengths.items():
         if name not in AUGMENTATIONS:
             raise unknown("augmentation", name, AUGMENTATIONS)
         require_at_least(0, **{f"augment.{name}": strength})
+    return dict(strengths)
 
 
 def augment(images, noise: Noise, strengths: dict[str, float]):

@@ -1,9 +1,20 @@
-"""Parts that a recipe names: "cosine", or {"name": "cosine", "offset": 0.01}."""
+"""Parts that a user names: "cosine", or {"name": "cosine", "offset": 0.01}."""
 
 import inspect
 from collections.abc import Callable, Mapping
 
 from kerasgen.errors import InputError, unknown
+
+
+def entry(kind: str, name: str, table: Mapping[str, object]):
+    """`table[name]`.
+
+    Raises:
+        InputError: that gives the nearest names, for one that isn't there.
+    """
+    if not isinstance(name, str) or name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
 
 
 def choose(kind: str, spec, table: Mapping[str, Callable], *arguments):
@@ -21,10 +32,9 @@ def choose(kind: str, spec, table: Mapping[str, Callable], *arguments):
         raise InputError(f"a {kind} is a name, or a dict with a name, not {spec!r}")
     values = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = values.pop("name", None)
-    if name not in table:
-        raise unknown(kind, name, table)
-    options = list(inspect.signature(table[name]).parameters)[len(arguments) :]
+    make = entry(kind, name, table)
+    options = list(inspect.signature(make).parameters)[len(arguments) :]
     for key in values:
         if key not in options:
             raise unknown(f"value of the {name} {kind}", key, options)
-    return table[name](*arguments, **values)
+    return make(*arguments, **values)

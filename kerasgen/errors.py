@@ -98,6 +98,14 @@ def require(condition: bool, name: str, expected: str, value: object) -> None:
         raise InputError(f"{name} must be {expected}, not {value!r}")
 
 
+def require_within(low: float, high: float, **values: float) -> None:
+    """Raise `InputError` unless each value is a number in [low, high]."""
+    for name, value in values.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        good = number and low <= value <= high
+        require(good, name, f"in [{low:g}, {high:g}]", value)
+
+
 def require_positive(**values: int) -> None:
     """Raise `InputError` unless each value is a whole number of at least 1."""
     for name, value in values.items():

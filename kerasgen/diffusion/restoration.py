@@ -13,10 +13,11 @@ from scipy.fft import dct
 
 from kerasgen import inputs, random
 from kerasgen.diffusion import samplers
+from kerasgen.errors import InputError, require, require_positive
 from kerasgen.inputs import Input
 from kerasgen.signature import served
 
-restores = functools.partial(served, outputs=["restored"], tolerance=2e-3, loops=True)
+restored = functools.partial(served, outputs=["restored"], tolerance=2e-3, loops=True)
 
 
 def noisy(model) -> Input:
@@ -44,11 +45,33 @@ def small(model) -> Input:
 class Restores:
     """Mixin of diffusion models: what `kerasgen.DDPM` restores.
 
-    It has `image_shape`, `alpha_bar`, `restoration_steps`, `resampling`, `scale`,
-    `blur`, `inward`, `outward` and `clean`.
+    It has `image_shape`, `alpha_bar`, `inward`, `outward` and `clean`.
     """
 
-    @restores(
+    def restores(self, restoration_steps, resampling=1, scale=2, blur=1.5):
+        """Set how; see `kerasgen.DDPM`.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        require_positive(restoration_steps=restoration_steps, resampling=resampling)
+        require_positive(scale=scale)
+        require(blur > 0, "blur", "above 0", blur)
+        height, width, _ = self.image_shape
+        if height % scale or width % scale:
+            raise InputError(f"scale must divide {height} and {width}, not be {scale}")
+        most = len(self.alpha_bar)
+        within = f"at most the {most} timesteps"
+        enough = restoration_steps <= most
+        require(enough, "restoration_steps", within, restoration_steps)
+        self.restoration_steps, self.resampling = restoration_steps, resampling
+        self.scale, self.blur = scale, blur
+
+    def noise(self, seed):
+        """Of row seeds: stream -> standard normal `(B, H, W, C)`."""
+        return functools.partial(random.normal, seed, self.image_shape)
+
+    @restored(
         {"images": inputs.images, "mask": mask, "seed": inputs.seed},
         about=lambda model: (
             f"Restorers: {model.restoration_steps} ancestral steps, "
@@ -73,7 +96,7 @@ class Restores:
         table = np.stack(columns, axis=1).astype("float32")
 
         known, fill = self.inward(images), ops.cast(mask >= 0.5, "float32")
-        draw = self._noise(seed)
+        draw = self.noise(seed)
 
         def revise(i, x, before):
             row = ops.take(ops.convert_to_tensor(table), i, axis=0)
@@ -85,7 +108,7 @@ class Restores:
         x = samplers.run(plan, self.clean, draw, revise=revise)
         return fill * self.outward(x) + (1.0 - fill) * images
 
-    @restores({"images": noisy, "noise_level": share, "seed": inputs.seed})
+    @restored({"images": noisy, "noise_level": share, "seed": inputs.seed})
     def denoise(self, images, noise_level, seed):
         """Remove normal noise of standard deviation `noise_level`, in units of [0, 1].
 
@@ -99,7 +122,7 @@ class Restores:
             ops.cast(ops.convert_to_tensor(ratios) >= wanted, "int32"), axis=1
         )
         first = ops.maximum(first - 1, 0)  # the last level that is no less noisy
-        draw, spread = self._noise(seed), (-1, 1, 1, 1)
+        draw, spread = self.noise(seed), (-1, 1, 1, 1)
         ratio = ops.reshape(ops.take(ops.convert_to_tensor(ratios), first), spread)
         alpha = ops.reshape(ops.take(_constant(levels.alpha), first), spread)
         missing = ops.square(ratio) - ops.square(ops.reshape(wanted, spread))
@@ -116,7 +139,7 @@ class Restores:
         x = samplers.run(plan, self.clean, draw, x, earliest, revise)
         return self.outward(x)
 
-    @restores({"small_images": small, "seed": inputs.seed})
+    @restored({"small_images": small, "seed": inputs.seed})
     def super_resolve(self, small_images, seed):
         """Enlarge by `scale`, so that the means of its squares are the pixels given.
 
@@ -134,7 +157,7 @@ class Restores:
 
         return self._null_space(project, seed)
 
-    @restores({"images": inputs.images, "seed": inputs.seed})
+    @restored({"images": inputs.images, "seed": inputs.seed})
     def deblur(self, images, seed):
         """Undo a Gaussian blur of `blur` pixels (standard deviation, mirrored rim).
 
@@ -162,16 +185,13 @@ class Restores:
         def clean(x, t):
             return project(self.clean(x, t))
 
-        return self.outward(samplers.run(self._plan(), clean, self._noise(seed)))
+        return self.outward(samplers.run(self._plan(), clean, self.noise(seed)))
 
     def _levels(self):
         return samplers.Levels.of(self.alpha_bar, self.restoration_steps)
 
     def _plan(self):
         return samplers.ddpm(self.alpha_bar, self.restoration_steps)
-
-    def _noise(self, seed):
-        return lambda stream: random.normal(seed, self.image_shape, stream)
 
 
 def _attenuation(size: int, blur: float) -> np.ndarray:

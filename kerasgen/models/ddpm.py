@@ -5,18 +5,13 @@ import functools
 import numpy as np
 from keras import ops
 
-from kerasgen import inputs, networks, random
+from kerasgen import inputs, networks
 from kerasgen.backend import is_jax
+from kerasgen.choices import entry
 from kerasgen.diffusion import samplers, schedules, weightings
 from kerasgen.diffusion.predictions import PREDICTIONS
 from kerasgen.diffusion.restoration import Restores
-from kerasgen.errors import (
-    InputError,
-    require,
-    require_at_least,
-    require_positive,
-    unknown,
-)
+from kerasgen.errors import require_at_least, require_positive, require_within
 from kerasgen.inputs import Input
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
@@ -85,28 +80,13 @@ class DDPM(Restores, TakesImages, GenerativeModel):
     ):
         super().__init__(**kwargs)
         require_at_least(0, classes=classes)
-        require_positive(restoration_steps=restoration_steps, resampling=resampling)
-        require_positive(scale=scale, sampling_steps=sampling_steps)
-        require(
-            0.0 <= label_dropout <= 1.0, "label_dropout", "in [0, 1]", label_dropout
-        )
-        require(0.0 <= guidance <= 10.0, "guidance", "in [0, 10]", guidance)
-        require(blur > 0, "blur", "above 0", blur)
-        require(levels >= 2, "levels", "at least 2", levels)
-        self.image_shape = height, width, channels = image_shape_of(image_shape)
-        if height % scale or width % scale:
-            raise InputError(f"scale must divide {height} and {width}, not be {scale}")
+        require_at_least(2, levels=levels)
+        require_positive(sampling_steps=sampling_steps)
+        require_within(0, 1, label_dropout=label_dropout)
+        require_within(0, 10, guidance=guidance)
+        self.image_shape = image_shape_of(image_shape)
         self.alpha_bar = schedules.schedule(schedule, timesteps)
-        within = f"at most the {timesteps} timesteps"
-        require(
-            restoration_steps <= timesteps,
-            "restoration_steps",
-            within,
-            restoration_steps,
-        )
-        if prediction not in PREDICTIONS:
-            raise unknown("prediction", prediction, PREDICTIONS)
-        self.prediction = PREDICTIONS[prediction]
+        self.prediction = entry("prediction", prediction, PREDICTIONS)
         self.step_weights = weightings.weights(
             weighting, self.alpha_bar, self.prediction
         )
@@ -115,8 +95,7 @@ class DDPM(Restores, TakesImages, GenerativeModel):
         self.sampler, self.sampling_steps = sampler, sampling_steps
         self.guidance = guidance
         self.plan = samplers.plan(sampler, self.alpha_bar, sampling_steps)
-        self.restoration_steps, self.resampling = restoration_steps, resampling
-        self.scale, self.blur = scale, blur
+        self.restores(restoration_steps, resampling, scale, blur)
         self.network = networks.build(
             "denoiser",
             network,
@@ -206,11 +185,7 @@ class DDPM(Restores, TakesImages, GenerativeModel):
     )
     def sample(self, seed, **conditions):
         """Images in [0, 1] of row seeds."""
-        return self.denoised(functools.partial(self.noise, seed), **conditions)
-
-    def noise(self, seed, stream):
-        """Standard normal `(B, H, W, C)`."""
-        return random.normal(seed, self.image_shape, stream)
+        return self.denoised(self.noise(seed), **conditions)
 
     def denoised(self, draw, **conditions):
         """Images, from `draw`: stream -> standard normal noise (B, H, W, C)."""
@@ -257,7 +232,7 @@ class DDPM(Restores, TakesImages, GenerativeModel):
         seeds = (np.array([seed], "int32"), np.array([other], "int32"))
 
         def draw(stream):
-            z, z_other = (self.noise(i, stream) for i in seeds)
+            z, z_other = (self.noise(i)(stream) for i in seeds)
             return np.cos(angle) * z + np.sin(angle) * z_other
 
         with self.averaged():

@@ -1,12 +1,14 @@
 """Generative adversarial network: two networks, each trained on the other's errors."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 from keras import ops
 
 from kerasgen import augmentation, inputs, networks
-from kerasgen.errors import require, require_at_least, require_positive, unknown
+from kerasgen.choices import entry
+from kerasgen.errors import require_at_least, require_positive
 from kerasgen.models.base import GenerativeModel, Phase
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
 from kerasgen.models.trainers import input_gradients
@@ -42,9 +44,7 @@ LOSSES = {
         generator=lambda score: 0.5 * ops.square(score - 1.0),
     ),
     # Arjovsky et al. (2017), eq. 2; its critic needs a penalty.
-    "wasserstein": Loss(
-        real=ops.negative, fake=lambda score: score, generator=ops.negative
-    ),
+    "wasserstein": Loss(ops.negative, lambda score: score, ops.negative),
 }
 
 
@@ -129,26 +129,18 @@ class GAN(TakesImages, GenerativeModel):
         require_at_least(0, classes=classes, penalty_weight=penalty_weight)
         self.image_shape = image_shape_of(image_shape)
         self.latent_dim, self.classes = latent_dim, classes
-        self.output_activation, self.lowest = _entry("output", output, OUTPUTS)
-        self.adversarial = _entry("loss", loss, LOSSES)
-        self.penalty = _entry("penalty", penalty, PENALTIES)
+        self.output_activation, self.lowest = entry("output", output, OUTPUTS)
+        self.adversarial = entry("loss", loss, LOSSES)
+        self.penalty = entry("penalty", penalty, PENALTIES)
         self.penalty_weight, self.critic_repeats = penalty_weight, critic_repeats
-        require(isinstance(augment or {}, dict), "augment", "a dict", augment)
-        self.augment = dict(augment or {})
-        augmentation.check(self.augment)
+        self.augment = augmentation.checked(augment or {})
+        shapes = {"inputs": latent_dim + classes, "output_shape": self.image_shape}
         self.generator = networks.build(
-            "generator",
-            generator,
-            self.dtype_policy,
-            inputs=latent_dim + classes,
-            output_shape=self.image_shape,
+            "generator", generator, self.dtype_policy, **shapes
         )
+        shapes = {"input_shape": self.image_shape, "outputs": 1 + classes}
         self.discriminator = networks.build(
-            "discriminator",
-            discriminator,
-            self.dtype_policy,
-            input_shape=self.image_shape,
-            outputs=1 + classes,
+            "discriminator", discriminator, self.dtype_policy, **shapes
         )
         self.build()
 
@@ -157,18 +149,12 @@ class GAN(TakesImages, GenerativeModel):
         return [v for v in self.generator.variables if "float" in v.dtype]
 
     def phases(self):
-        terms = ["discriminator_loss", "real_score", "fake_score", "separation"]
+        judge, draw = self.discriminator_losses, self.generator_losses
+        terms = "discriminator_loss real_score fake_score separation penalty".split()
+        repeats = self.critic_repeats
         return [
-            Phase(
-                "discriminator",
-                [self.discriminator],
-                self.discriminator_losses,
-                [*terms, "penalty"],
-                self.critic_repeats,
-            ),
-            Phase(
-                "generator", [self.generator], self.generator_losses, ["generator_loss"]
-            ),
+            Phase("discriminator", [self.discriminator], judge, terms, repeats),
+            Phase("generator", [self.generator], draw, ["generator_loss"]),
         ]
 
     def discriminator_losses(self, batch, noise, training):
@@ -179,10 +165,7 @@ class GAN(TakesImages, GenerativeModel):
         and may have nothing left to teach.
         """
         label = batch.get("label")
-
-        def score(images):
-            return self.scores(images, label, training)
-
+        score = functools.partial(self.scores, label=label, training=training)
         real = self.seen(self.inward(batch["images"]), noise, training)
         fake = self.drawn(label, noise, training)
         real_score, fake_score = score(real), score(fake)
@@ -224,11 +207,10 @@ class GAN(TakesImages, GenerativeModel):
         layer computes psi and V phi together.
         """
         outputs = self.discriminator(images, training=training)
+        psi, v_phi = outputs[:, 0], outputs[:, 1:]
         if not self.classes:
-            return outputs[:, 0]
-        return outputs[:, 0] + ops.sum(
-            one_hot(label, self.classes) * outputs[:, 1:], axis=1
-        )
+            return psi
+        return psi + ops.sum(one_hot(label, self.classes) * v_phi, axis=1)
 
     def inward(self, images):
         """[0, 1] -> the range of `output`."""
@@ -262,13 +244,6 @@ class GAN(TakesImages, GenerativeModel):
         """Images, or a batch of `preprocess` -> scores `(B,)`."""
         batch = inputs if isinstance(inputs, dict) else self.preprocess(inputs)
         return self.discriminate(**batch)
-
-
-def _entry(kind: str, name: str, table: dict):
-    """`table[name]`, or the error that names the nearest."""
-    if not isinstance(name, str) or name not in table:
-        raise unknown(kind, name, table)
-    return table[name]
 
 
 def _square_norm(gradients):

@@ -12,7 +12,6 @@ class Gaussian(Restores):
     """x_0 ~ N(mean, covariance), as what restorers and samplers ask of a model."""
 
     image_shape = (1, 2, 1)
-    restoration_steps, resampling = 200, 1
 
     def __init__(self, mean, covariance, schedule="linear", timesteps=1000):
         self.mean = np.array(mean, "float32")
@@ -24,6 +23,7 @@ class Gaussian(Restores):
         gain = np.sqrt(bar) * self.covariance @ np.linalg.inv(noisy)
         self.gain = gain.astype("float32")
         self.alpha = np.sqrt(self.alpha_bar).astype("float32")
+        self.restores(200, scale=1)
 
     def clean(self, x, t):
         off = ops.reshape(x, (-1, 2)) - ops.take(self.alpha, t)[:, None] * self.mean
