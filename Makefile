@@ -64,6 +64,8 @@ test-serving: install .venv-serving/.installed
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv .venv-serving runs/demo build *.egg-info

@@ -4,11 +4,12 @@ import warnings
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasgen.codec import Codec
 from kerasgen.errors import InputError, one_line, out_of_memory
 from kerasgen.files import LARGEST_JSON, archive, damaged, json_value
-from kerasgen.models.base import Model, require_finite
+from kerasgen.models import Model
 from kerasgen.places import Place, find
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}  # of a .keras file
@@ -58,6 +59,28 @@ def load_keras(path: Path, settings: dict | None = None) -> Model:
         raise InputError(other)
     require_finite(model, path)
     return model.changed(**settings) if settings else model
+
+
+def require_finite(model: Model, origin) -> None:
+    """Refuse a model whose weights are not all numbers.
+
+    Args:
+        model: what is loaded, or to be exported.
+        origin: where it is from, for the error.
+    Raises:
+        InputError: that names a weight that holds NaN or infinity.
+    """
+    for variable in model.variables:
+        if "float" not in keras.backend.standardize_dtype(variable.dtype):
+            continue
+        array = keras.ops.convert_to_numpy(variable)
+        wrong = array[~np.isfinite(array)]
+        if wrong.size:
+            raise InputError(
+                f"{origin} can't be used: {wrong.size:,} of {array.size:,} numbers of "
+                f"its weight {variable.path} are NaN or infinite; take another epoch's "
+                "(best.keras), or train anew with a lower train.learning_rate"
+            )
 
 
 def codec(place: Place) -> Codec:

@@ -1,6 +1,7 @@
 """The command line: bad input gets one line and exit status 2, and leaves nothing."""
 
 import errno
+import inspect
 import io
 import json
 import os
@@ -264,9 +265,13 @@ def test_public_names_are_listed():
     names = dir(kerasgen)
     models = {"Autoencoder", "DDPM", "GAN", "ImageClassifier", "LanguageModel"}
     assert {*models, "VAE", "Translator", "TextClassifier", "Model"} <= set(names)
-    assert {"load", "verify", "list_recipes", "InputError", "__version__"} <= set(names)
+    assert {"load", "verify", "list_recipes", "InputError"} <= set(names)
+    assert names == sorted(kerasgen.__all__) and kerasgen.__version__
     for name in names:
-        assert getattr(kerasgen, name) is not None
+        assert inspect.getdoc(getattr(kerasgen, name)), name
+    kinds = kerasgen.Model.families.values()
+    own = {kind.__name__ for kind in kinds if kind.__module__.startswith("kerasgen.")}
+    assert own - {"GenerativeModel"} <= {*names}
 
 
 def test_some_figures_are_measured_again(digits_run, tmp_path, capsys):

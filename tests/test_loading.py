@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerasgen
-from kerasgen import loading, manifest, models, places
+from kerasgen import loading, manifest, places
 from kerasgen.errors import InputError
 from kerasgen.export.server import server
 
@@ -112,8 +112,8 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path, value):
     with pytest.raises(InputError, match=expected + r"dense_\d+/kernel are NaN"):
         kerasgen.load(tmp_path)
     with pytest.raises(InputError, match="^the model can't be used: 3 of"):
-        models.base.require_finite(copy, "the model")
-    models.base.require_finite(model, "the model")
+        loading.require_finite(copy, "the model")
+    loading.require_finite(model, "the model")
 
 
 GOOD = {

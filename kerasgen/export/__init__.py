@@ -25,7 +25,8 @@ from kerasgen.export.questions import FIXED
 from kerasgen.export.verify import failures, parity
 from kerasgen.files import atomic, atomic_folder
 from kerasgen.identity import Identity
-from kerasgen.models.base import Model, require_finite
+from kerasgen.loading import require_finite
+from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out

@@ -64,7 +64,8 @@ def _facts(model, folder, recipe) -> str:
         lines.append(
             f"- Trained by {how}, seed {recipe.train.seed} ([recipe.yaml](recipe.yaml))"
         )
-    lines += [f"- {fact}" for fact in model.facts()]
+    abouts = [signature.about for signature in model.signatures().values()]
+    lines += [f"- {about}" for about in abouts if about]
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     names = list(dict.fromkeys(row["runtime"] for row in parity["rows"]))
     worst = max((row["max_abs_difference"] for row in parity["rows"]), default=0.0)

@@ -31,12 +31,13 @@ SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^3
 
 def about(model: Model) -> dict:
     """What a manifest says of a model."""
-    signatures = model.signatures().items()
+    signatures = model.signatures()
+    constants = [entry.constants for entry in signatures.values()]
     return {
-        "signatures": {name: entry.describe() for name, entry in signatures},
+        "signatures": {name: s.describe() for name, s in signatures.items()},
         "seed_rule": SEED_RULE,
         "parameters": model.count_params(),
-        "constants": {k: v.tolist() for k, v in model.constants().items()},
+        "constants": {k: v.tolist() for part in constants for k, v in part.items()},
     }
 
 

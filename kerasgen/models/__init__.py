@@ -3,7 +3,8 @@
 import importlib
 import pkgutil
 
-from kerasgen.models.base import GenerativeModel, Model, Phase
+from kerasgen.models.base import GenerativeModel, Model
+from kerasgen.models.phase import Phase
 
 __all__ = ["GenerativeModel", "Model", "Phase"]
 

@@ -4,8 +4,9 @@ from keras import ops
 
 from kerasgen import inputs, networks
 from kerasgen.errors import require_positive
-from kerasgen.models.base import Model, Phase
+from kerasgen.models.base import Model
 from kerasgen.models.images import TakesImages, image_shape_of
+from kerasgen.models.phase import Phase
 from kerasgen.signature import served
 
 

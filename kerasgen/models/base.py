@@ -6,7 +6,6 @@ and `test_step` that give the same weights on one device or many.
 """
 
 import contextlib
-import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,43 +18,10 @@ from keras import ops
 from kerasgen.conventions import family_name
 from kerasgen.errors import InputError, require, unknown
 from kerasgen.inputs import Input
+from kerasgen.models.phase import Phase
 from kerasgen.models.trainers import Trainer
 from kerasgen.rows import generate_inputs, in_parts
 from kerasgen.signature import Signature, signatures_of
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """One part of a training step: its optimizer minimises its loss.
-
-    Args:
-        name: names the optimizer in `compile(optimizer={...})` and in checkpoints.
-        networks: layers whose trainable variables are trained.
-        losses: function `(batch, noise, training)` -> dict of terms of shape
-            `(batch,)`. The first is minimised; all are reported.
-        terms: the names of those terms.
-        repeats: how often the phase runs in a step, each time with new noise and its
-            own part of the batch, a `repeats`-th of the rows.
-    """
-
-    name: str
-    networks: Sequence
-    losses: Callable
-    terms: Sequence[str]
-    repeats: int = 1
-
-    @property
-    def variables(self) -> list:
-        """The trainable variables, each once."""
-        found = {}
-        for network in self.networks:
-            found |= {id(v): v for v in network.trainable_variables}
-        return list(found.values())
-
-    @property
-    def penalties(self) -> list:
-        """Scalar regularisation losses of the networks (`kernel_regularizer`, …)."""
-        return [loss for network in self.networks for loss in network.losses]
 
 
 class Model(Trainer, keras.Model):
@@ -282,28 +248,6 @@ class Model(Trainer, keras.Model):
         if format not in exporters.names:
             raise unknown("format", format, exporters.names)
         return exporters[format].load()(self, filepath, **options)
-
-
-def require_finite(model: keras.Model, origin) -> None:
-    """Refuse a model whose weights are not all numbers.
-
-    Args:
-        model: what is loaded, or to be exported.
-        origin: where it is from, for the error.
-    Raises:
-        InputError: that names a weight that holds NaN or infinity.
-    """
-    for variable in model.variables:
-        if "float" not in keras.backend.standardize_dtype(variable.dtype):
-            continue
-        array = ops.convert_to_numpy(variable)
-        wrong = array[~np.isfinite(array)]
-        if wrong.size:
-            raise InputError(
-                f"{origin} can't be used: {wrong.size:,} of {array.size:,} numbers of "
-                f"its weight {variable.path} are NaN or infinite; take another epoch's "
-                "(best.keras), or train anew with a lower train.learning_rate"
-            )
 
 
 class GenerativeModel(Model):

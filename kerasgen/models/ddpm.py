@@ -13,8 +13,9 @@ from kerasgen.diffusion.predictions import PREDICTIONS
 from kerasgen.diffusion.restoration import Restores
 from kerasgen.errors import require_at_least, require_positive, require_within
 from kerasgen.inputs import Input
-from kerasgen.models.base import GenerativeModel, Phase
+from kerasgen.models.base import GenerativeModel
 from kerasgen.models.images import TakesImages, image_shape_of, one_hot
+from kerasgen.models.phase import Phase
 from kerasgen.signature import served
 
 

@@ -9,8 +9,9 @@ from keras import ops
 from kerasgen import augmentation, inputs, networks
 from kerasgen.choices import entry
 from kerasgen.errors import require_at_least, require_positive
-from kerasgen.models.base import GenerativeModel, Phase
-from kerasgen.models.images import TakesImages, image_shape_of, one_hot
+from kerasgen.models.base import GenerativeModel
+from kerasgen.models.images import LABELLED, TakesImages, image_shape_of, one_hot
+from kerasgen.models.phase import Phase
 from kerasgen.models.trainers import input_gradients
 from kerasgen.random import Noise
 from kerasgen.signature import served
@@ -150,10 +151,10 @@ class GAN(TakesImages, GenerativeModel):
 
     def phases(self):
         judge, draw = self.discriminator_losses, self.generator_losses
-        terms = "discriminator_loss real_score fake_score separation penalty".split()
-        repeats = self.critic_repeats
+        critic = ["discriminator_loss", "real_score", "fake_score", "separation"]
+        critic = [*critic, "penalty"], self.critic_repeats
         return [
-            Phase("discriminator", [self.discriminator], judge, terms, repeats),
+            Phase("discriminator", [self.discriminator], judge, *critic),
             Phase("generator", [self.generator], draw, ["generator_loss"]),
         ]
 
@@ -231,11 +232,7 @@ class GAN(TakesImages, GenerativeModel):
         images = self.synthesize(latents, label)
         return (images - self.lowest) / (1.0 - self.lowest)
 
-    @served(
-        {"images": inputs.images, "label": inputs.label},
-        ["scores"],
-        tolerance=2e-3,  # of scores that have no bounds
-    )
+    @served(LABELLED, ["scores"], tolerance=2e-3)  # of scores that have no bounds
     def discriminate(self, images, label=None):
         """Images in [0, 1] -> scores `(B,)`."""
         return self.scores(self.inward(images), label)

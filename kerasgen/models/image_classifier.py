@@ -4,13 +4,14 @@ from keras import layers, ops
 
 from kerasgen import inputs, networks
 from kerasgen.errors import require, require_positive, unknown
-from kerasgen.models.base import Model, Phase
+from kerasgen.models.base import Model
 from kerasgen.models.images import (
     TakesImages,
     image_shape_of,
     one_hot,
     shifted_and_flipped,
 )
+from kerasgen.models.phase import Phase
 from kerasgen.signature import served
 
 AUGMENTATIONS = {"shift": 0, "flip": False}  # see `images.shifted_and_flipped`

@@ -4,10 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgen import inputs
 from kerasgen.errors import InputError
 from kerasgen.labels import check_labels, label_numbers
 
 SLACK = 1e-3  # beyond [0, 1], of rounding
+# What a signature takes: images, and labels where there are classes.
+LABELLED = {"images": inputs.images, "label": inputs.label}
 
 
 def image_shape_of(value) -> tuple[int, int, int]:

@@ -10,7 +10,8 @@ from kerasgen import inputs as s
 from kerasgen.codec import Codec
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import check_texts, tidy
-from kerasgen.models.base import GenerativeModel, Phase
+from kerasgen.models.base import GenerativeModel
+from kerasgen.models.phase import Phase
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
 from kerasgen.rows import generate_inputs, in_parts
 

@@ -10,7 +10,8 @@ from kerasgen.codec import Codec
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import check_texts
 from kerasgen.labels import check_labels, label_named
-from kerasgen.models.base import Model, Phase
+from kerasgen.models.base import Model
+from kerasgen.models.phase import Phase
 from kerasgen.models.trainers.feeding import is_text
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout

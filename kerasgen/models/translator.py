@@ -9,7 +9,8 @@ from kerasgen.backend import is_jax
 from kerasgen.codec import Codec
 from kerasgen.errors import InputError, require, require_at_least, require_positive
 from kerasgen.ids import check_texts, tidy
-from kerasgen.models.base import Model, Phase
+from kerasgen.models.base import Model
+from kerasgen.models.phase import Phase
 from kerasgen.networks.attention import hiding
 from kerasgen.tokenizers import END, marked
 

@@ -6,8 +6,9 @@ from keras import ops
 from kerasgen import distributions, inputs, networks
 from kerasgen.distributions import log_mean_exp, normal_kl, normal_log_prob
 from kerasgen.errors import InputError, require, require_at_least, require_positive
-from kerasgen.models.base import GenerativeModel, Phase
-from kerasgen.models.images import TakesImages, image_shape_of, one_hot
+from kerasgen.models.base import GenerativeModel
+from kerasgen.models.images import LABELLED, TakesImages, image_shape_of, one_hot
+from kerasgen.models.phase import Phase
 from kerasgen.networks.flow import CouplingFlow
 from kerasgen.random import Noise
 from kerasgen.signature import served
@@ -178,7 +179,7 @@ class VAE(TakesImages, GenerativeModel):
         z = self.sample_prior(Noise(seed).normal((self.latent_dim,)))
         return self.decode(z, label)
 
-    @served({"images": inputs.images, "label": inputs.label}, ["mean", "log_variance"])
+    @served(LABELLED, ["mean", "log_variance"])
     def encode(self, images, label=None):
         """Mean and log-variance of q(z|x), each `(B, L)`."""
         return self.posterior(images, label)
@@ -188,14 +189,14 @@ class VAE(TakesImages, GenerativeModel):
         """z `(B, L)` -> expected images in [0, 1]."""
         return self.likelihood.mean(self.parameters(latents, label))
 
-    @served({"images": inputs.images, "label": inputs.label}, ["reconstructions"])
+    @served(LABELLED, ["reconstructions"])
     def reconstruct(self, images, label=None, training=False):
         """Images in [0, 1] -> expected images of their mean latents."""
         mean, _ = self.posterior(images, label, training)
         return self.decode(mean, label)
 
     @served(
-        {"images": inputs.images, "label": inputs.label, "seed": inputs.seed},
+        LABELLED | {"seed": inputs.seed},
         ["log_likelihood"],
         tolerance=2e-5,  # of many nats: a sum over all pixels
     )

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerasgen.models.base import Phase
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
+from kerasgen.models.phase import Phase
 from kerasgen.recipe import Train
 from kerasgen.training import loop
 
