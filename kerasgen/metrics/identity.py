@@ -14,12 +14,13 @@ from pathlib import Path
 
 import keras
 
+from kerasgen import kinds
 from kerasgen.errors import InputError, tell
 from kerasgen.export import manifest
 from kerasgen.files import read_json
 from kerasgen.metrics import features, selection
 from kerasgen.models.base import Model
-from kerasgen.recipe import EVALUATIONS, Recipe
+from kerasgen.recipe import Recipe
 
 LONGEST = 200  # letters of a value; of a longer one, as of a tokenizer, the hash
 
@@ -167,8 +168,8 @@ def _is_whole(figure: dict) -> bool:
 
 def _evaluation(figure: str, model: Model):
     """The module that measures a figure of a model, or None."""
-    for name in EVALUATIONS:
-        module = importlib.import_module(f"kerasgen.metrics.{name}")
+    for path in kinds.evaluations().values():
+        module = importlib.import_module(path)
         named = any(fnmatch.fnmatch(figure, pattern) for pattern in module.FIGURES)
         if named and module.SIGNATURE in model.signatures():
             return module
