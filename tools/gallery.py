@@ -3,12 +3,13 @@
     python tools/gallery.py [--zoo DIR] [--out DIR] [--budget MB]
 
 The site (default: build/gallery) is files only; any web server can hold it. ONNX
-Runtime's WebAssembly build, and what draws molecules, are fetched by npm once and
-become part of it.
+Runtime's WebAssembly build, and what kinds of samples need to be shown, are fetched by
+npm once and become part of it.
 """
 
 import argparse
 import html
+import itertools
 import json
 import re
 import shutil
@@ -16,36 +17,37 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
-import yaml
 from markdown_it import MarkdownIt
 from readme import headline
 
+from kerasgen import kinds
+from kerasgen import recipe as recipes
 from kerasgen.errors import InputError
 from kerasgen.export import loops, manifest
 from kerasgen.export.onnx import share_weights
 
 SITE = Path(__file__).parent / "site"
 # npm's package -> the files of its dist/ that the site has in its folder lib/.
-PACKAGES = {
+RUNTIME = {
     "onnxruntime-web@1.30.0": (
         "ort.wasm.min.mjs",
         "ort-wasm-simd-threaded.mjs",
         "ort-wasm-simd-threaded.wasm",
     ),
-    "smiles-drawer@2.4.1": ("smiles-drawer.min.mjs",),
 }
 
 
-def vendored(package: str, cache: Path) -> list[Path]:
-    """The files of a package that the site needs, fetched by npm if they aren't there.
+def vendored(package: str, names: Sequence[str], cache: Path) -> list[Path]:
+    """Files of a package, fetched by npm if they aren't there.
 
     Raises:
         InputError: if npm can't fetch it.
     """
-    files = [cache / package.replace("@", "-") / name for name in PACKAGES[package]]
+    files = [cache / package.replace("@", "-") / name for name in names]
     if all(path.exists() for path in files):
         return files
     files[0].parent.mkdir(parents=True, exist_ok=True)
@@ -62,21 +64,23 @@ def vendored(package: str, cache: Path) -> list[Path]:
     return files
 
 
-def panels(signatures: dict) -> dict[str, str]:
-    """What a visitor can do with a model, by its signatures: panel -> signature."""
+def panels(signatures: dict, kind: kinds.Kind) -> dict[str, str]:
+    """What a visitor can do with a model of a kind, by its signatures: panel ->
+    signature."""
     found = {}
     for name, signature in signatures.items():
         needs = {k for k, v in signature["inputs"].items() if "default" not in v}
         outputs = signature["outputs"]
         if signature.get("only") not in (None, "onnx"):
             continue
-        if needs == {"seed"} and outputs == ["images"]:
-            found.setdefault("images", name)
-        elif needs == {"latents"} and outputs == ["images"]:
+        takes, gives = len(needs) == 1 and needs <= kind.names, outputs[0] in kind.names
+        if needs == {"seed"} and gives:
+            found.setdefault("samples", name)
+        elif needs == {"latents"} and gives:
             found.setdefault("latents", name)
-        elif needs == {"images"} and outputs[0] in ("mean", "latents"):
+        elif takes and outputs[0] in ("mean", "latents"):
             found.setdefault("encoder", name)
-        elif needs == {"noisy_images", "timestep"} and outputs == ["noise"]:
+        elif "timestep" in needs and outputs == ["noise"]:
             found.setdefault("denoiser", name)
         elif needs == {"token_ids", "seed"} and outputs == ["output_ids"]:
             found.setdefault("text", name)
@@ -195,18 +199,18 @@ class Entry:
     def __init__(self, folder: Path):
         self.folder, self.name = folder, folder.name
         self.manifest = manifest.read(folder)
-        recipe = folder / "recipe.yaml"
-        values = yaml.safe_load(recipe.read_text("utf-8")) if recipe.exists() else {}
-        self.description = values.get("description", "")
-        self.paper = values.get("paper", {})
-        self.molecules = values.get("evaluate", {}).get("molecules", False)
-        self.family = values.get("family", "model").replace("_", " ")
+        path = folder / "recipe.yaml"
+        recipe = recipes.read(str(path)) if path.exists() else None
+        self.description = recipe.description if recipe else ""
+        self.paper = recipe.paper if recipe else {}
+        self.family = recipe.family.replace("_", " ") if recipe else "model"
         metrics = (folder / "metrics.json").read_text(encoding="utf-8")
         self.figures = json.loads(metrics)["figures"]
         source, signatures = folder / "onnx", self.manifest["signatures"]
-        self.panels = panels(
-            {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
-        )
+        self.kind = kinds.of(signatures, recipe)
+        self.samples = folder / f"samples{self.kind.suffixes[0]}"
+        there = {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
+        self.panels = panels(there, self.kind)
         files = self.panels.values()
         self.variants = [  # that its page may run; it runs the first
             variant
@@ -226,23 +230,14 @@ class Entry:
     def preview(self) -> str:
         if (self.folder / "samples.png").exists():
             return f'<img src="{self.name}/samples.png" alt="samples" loading="lazy">'
-        if (self.folder / "samples.txt").exists():
-            text = (self.folder / "samples.txt").read_text(encoding="utf-8")[:600]
-            return f"<pre>{html.escape(text)}</pre>"
-        return "<pre></pre>"
+        text = self.kind.excerpt(self.samples) if self.samples.exists() else ""
+        return f"<pre>{html.escape(text)}</pre>"
 
     def link(self) -> str:
         return (
             f'<a href="{self.name}/">{self.preview()}<div><h2>{self.name}</h2>'
             f"<p>{html.escape(self.description)}.</p>{self.chips()}</div></a>"
         )
-
-    def prompt(self) -> str:
-        """What a text panel begins with: of a translator, the first sample's source."""
-        path = self.folder / "samples.txt"
-        first = path.read_text("utf-8").partition("\n")[0] if path.exists() else ""
-        source, arrow, _ = first.partition("  ->  ")
-        return source if arrow else ""
 
     def playable(self, target: Path) -> tuple[dict | None, str]:
         """What the page's script needs to run the model, whose files are copied to
@@ -261,8 +256,7 @@ class Entry:
             "signatures": {k: signatures[k] for k in files},
             "labels": self.manifest.get("labels", []),
             "constants": self.manifest.get("constants", {}),
-            "prompt": self.prompt(),
-            "molecules": self.molecules,
+            "prompt": self.kind.prompt(self.samples),
             "tokenizer": json.loads(tokenizer.read_text("utf-8"))
             if tokenizer.exists()
             else None,
@@ -278,9 +272,10 @@ class Entry:
         target = out / self.name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        for pattern in ("*.png", "samples.txt", "recipe.yaml"):
+        for pattern in ("*.png", self.samples.name, "recipe.yaml"):
             for path in self.folder.glob(pattern):
                 shutil.copy(path, target)
+        (target / "kind.js").write_text(self.kind.script, encoding="utf-8")
         data, note = self.playable(target)
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
@@ -306,14 +301,16 @@ def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) ->
         raise InputError(
             f"there are no artifacts in {zoo}: run `kerasgen export` first"
         )
-    libraries = [path for package in PACKAGES for path in vendored(package, cache)]
+    entries, packages = [Entry(folder) for folder in folders], dict(RUNTIME)
+    for entry in entries:
+        packages |= entry.kind.packages
+    libraries = [vendored(*package, cache) for package in packages.items()]
     shutil.rmtree(out, ignore_errors=True)
     (out / "lib").mkdir(parents=True)
-    for path in libraries:
+    for path in itertools.chain(*libraries):
         shutil.copy(path, out / "lib")
     for path in SITE.iterdir():
         shutil.copy(path, out)
-    entries = [Entry(folder) for folder in folders]
     links = "\n".join(entry.link() for entry in entries)
     body = (
         "<header>kerasgen</header>\n<main>\n"
