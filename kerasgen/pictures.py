@@ -148,6 +148,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
         Image.fromarray(pixels(image).squeeze()).save(temporary)
 
 
+def write_array(path: Path, samples: np.ndarray) -> None:
+    """Write samples as they are, as .npy."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, samples)
+
+
 def read(path: Path) -> np.ndarray:
     """A PNG as uint8 `(height, width, channels)`."""
     array = np.asarray(Image.open(path))

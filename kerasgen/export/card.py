@@ -174,16 +174,17 @@ def _inputs(model, labels=()) -> str:
             rows[row] = None
     if not rows:
         return ""
-    labelled = labels and any("label" in s.inputs for s in model.signatures().values())
-    names = ", ".join(f"{i} {name}" for i, name in enumerate(labels))
-    return (
+    parts = [
         "What is out of range the files themselves take for something in it, the same "
         "in every runtime; NaN for the smallest. Every request has every input: a "
-        "default is what kerasgen's own commands fill in.\n\n"
-        + "\n".join([*head, *rows])
-        + f"\n\nLabels: {textwrap.shorten(names, 500, placeholder=' …')}."
-        * bool(labelled)
-    )
+        "default is what kerasgen's own commands fill in.",
+        "\n".join([*head, *rows]),
+    ]
+    named = [f"{i} {name}" for i, name in enumerate(labels) if name != str(i)]
+    if named and any("label" in s.inputs for s in model.signatures().values()):
+        line = textwrap.shorten(", ".join(named), 500, placeholder=" …")
+        parts.append(f"`label`: {line}.")
+    return "\n\n".join(parts)
 
 
 def _use(model, folder, served, typical) -> str:

@@ -49,23 +49,19 @@ export function show(canvas, { dims: [, height, width, channels], data }, i) {
 
     def write(self, path, samples):
         """A grid of them as PNG, or all of them as .npy."""
-        import numpy as np
+        from kerasgen.pictures import write_array, write_image
 
-        from kerasgen.files import atomic
-        from kerasgen.pictures import write_image
-
-        if path.suffix != ".npy":
+        if path.suffix == ".npy":
+            write_array(path, samples)
+        else:
             write_image(path, self.picture(samples))
-            return
-        with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, samples)
 
     def write_one(self, path, sample):
         """In its own size; a grid would enlarge what is small."""
-        from kerasgen.pictures import write_image
+        from kerasgen.pictures import write_array, write_image
 
         if path.suffix == ".npy":
-            self.write(path, sample[None])
+            write_array(path, sample[None])
         else:
             write_image(path, sample)
 

@@ -192,6 +192,10 @@ def test_a_card_of_texts_asks_with_texts_of_its_kind():
     table = card._inputs(model)
     assert "| `max_new_tokens` | 0 … 40 | 20 | the nearest |" in table
     assert "| `token_ids` | 0 … 8 |  | 0 |" in table
+    assert "`label`:" not in card._inputs(model, ["no", "yes"])  # it takes none
+    gan = kerasgen.GAN((4, 4, 1), 2, classes=2)
+    assert card._inputs(gan, ["no", "yes"]).endswith("\n\n`label`: 0 no, 1 yes.")
+    assert "`label`:" not in card._inputs(gan, ["0", "1"])  # its own name
     translator = kerasgen.Translator(Characters("abc"), context=8, beam=1)
     found = kind.typical(
         translator, ["ab c", "c"]
