@@ -11,186 +11,22 @@ import argparse
 import html
 import itertools
 import json
-import re
 import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-import onnx
-from markdown_it import MarkdownIt
+from pages import card, page, plots
+from playing import RUNTIME, copy_onnx, panels, vendored
 from readme import headline
 
 from kerasgen import kinds
 from kerasgen import recipe as recipes
 from kerasgen.errors import InputError
-from kerasgen.export import loops, manifest
-from kerasgen.export.onnx import share_weights
+from kerasgen.export import manifest
 
 SITE = Path(__file__).parent / "site"
-# npm's package -> the files of its dist/ that the site has in its folder lib/.
-RUNTIME = {
-    "onnxruntime-web@1.30.0": (
-        "ort.wasm.min.mjs",
-        "ort-wasm-simd-threaded.mjs",
-        "ort-wasm-simd-threaded.wasm",
-    ),
-}
-
-
-def vendored(package: str, names: Sequence[str], cache: Path) -> list[Path]:
-    """Files of a package, fetched by npm if they aren't there.
-
-    Raises:
-        InputError: if npm can't fetch it.
-    """
-    files = [cache / package.replace("@", "-") / name for name in names]
-    if all(path.exists() for path in files):
-        return files
-    files[0].parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = ["npm", "pack", package, "--silent", "--pack-destination", scratch]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise InputError(f"npm can't fetch {package}: {error}") from error
-        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-            for path in files:
-                member = archive.extractfile(f"package/dist/{path.name}")
-                path.write_bytes(member.read())
-    return files
-
-
-def panels(signatures: dict, kind: kinds.Kind) -> dict[str, str]:
-    """What a visitor can do with a model of a kind, by its signatures: panel ->
-    signature."""
-    found = {}
-    for name, signature in signatures.items():
-        needs = {k for k, v in signature["inputs"].items() if "default" not in v}
-        outputs = signature["outputs"]
-        if signature.get("only") not in (None, "onnx"):
-            continue
-        takes, gives = len(needs) == 1 and needs <= kind.names, outputs[0] in kind.names
-        if needs == {"seed"} and gives:
-            found.setdefault("samples", name)
-        elif needs == {"latents"} and gives:
-            found.setdefault("latents", name)
-        elif takes and outputs[0] in ("mean", "latents"):
-            found.setdefault("encoder", name)
-        elif "timestep" in needs and outputs == ["noise"]:
-            found.setdefault("denoiser", name)
-        elif needs == {"token_ids", "seed"} and outputs == ["output_ids"]:
-            found.setdefault("text", name)
-        elif needs == {"token_ids"} and outputs == ["output_ids"]:
-            found.setdefault("translation", name)
-    if "latents" not in found:
-        found.pop("encoder", None)
-    return found
-
-
 # Of a signature's ONNX files: the first that lets the site keep to its budget.
 VARIANTS = {"": 32, ".fp16": 16, ".int8": 8}  # and the bits of a weight
-
-
-def copy_onnx(source: Path, files: dict[str, str], folder: Path) -> list[str]:
-    """Copy signature -> file, with the weights that they need; -> signatures of which
-    these are in a file of their own, shared."""
-    folder.mkdir()
-    protos = {name: onnx.load(source / file) for name, file in files.items()}
-    for proto in protos.values():
-        loops.without_copies(proto.graph)
-    # ONNX Runtime's web build looks for no other file from within a loop.
-    flat = [p for p in protos.values() if len([*loops.with_subgraphs(p.graph)]) == 1]
-    share_weights(flat, folder)
-    for name, proto in protos.items():
-        onnx.save(proto, folder / f"{name}.onnx")
-    return [
-        name
-        for name, proto in protos.items()
-        for graph in loops.with_subgraphs(proto.graph)
-        if any(tensor.external_data for tensor in graph.initializer)
-    ]
-
-
-def size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-# What a page shows.
-
-
-def bars(rows: list[tuple[str, str, float, str]]) -> str:
-    """A plot: (name, text, share of the full width, class) a row."""
-    lines = []
-    for i, (name, text, share, kind) in enumerate(rows):
-        y = 34 * i
-        lines += [
-            f'<text x="0" y="{y + 19}">{html.escape(name)}</text>',
-            f'<rect class="track" x="140" y="{y + 4}" width="190" height="20" rx="5"/>',
-            f'<rect class="{kind}" x="140" y="{y + 4}" width="{190 * share:.1f}" '
-            'height="20" rx="5"/>',
-            f'<text class="soft" x="342" y="{y + 19}">{html.escape(text)}</text>',
-        ]
-    height = 34 * len(rows)
-    return f'<svg viewBox="0 0 420 {height}" role="img">{"".join(lines)}</svg>'
-
-
-def plots(figures: dict, paper: dict) -> str:
-    """Fractions on one scale; figures that a paper has, beside the paper's."""
-    parts = []
-    for name, about in paper.items():
-        value = re.match(r"-?\d+(\.\d+)?", str(about))
-        if name in figures and value:
-            pair = [figures[name]["value"], float(value[0])]
-            largest = max(map(abs, pair)) or 1.0
-            parts.append(
-                bars(
-                    [
-                        (name, f"{pair[0]:.4g}", abs(pair[0]) / largest, "ours"),
-                        ("paper", value[0], abs(pair[1]) / largest, "theirs"),
-                    ]
-                )
-                + f"<p><small>{html.escape(str(about))}</small></p>"
-            )
-    fractions = [
-        (name.replace("_", " "), f"{f['value']:.3f}", f["value"], "ours")
-        for name, f in figures.items()
-        if f["unit"] == "fraction"
-    ]
-    parts += [bars(fractions)] if fractions else []
-    if not parts:
-        return ""
-    return f'<section class="figures"><h2>At a glance</h2>{"".join(parts)}</section>'
-
-
-def page(title: str, body: str, root: str, data: dict | None = None) -> str:
-    script = ""
-    if data is not None:
-        text = json.dumps(data).replace("<", "\\u003c")  # no tag ends within a script
-        script = (
-            f'<script type="application/json" id="model">{text}</script>\n'
-            f'<script type="module" src="{root}site.js"></script>\n'
-        )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n"
-        f'<link rel="icon" href="data:,">\n'
-        f'<link rel="stylesheet" href="{root}style.css">\n</head>\n<body>\n'
-        f"{body}\n<footer>Made by kerasgen. Nothing leaves this page: models run in "
-        f"your browser.</footer>\n{script}</body>\n</html>\n"
-    )
-
-
-def card(folder: Path) -> str:
-    """The artifact's card, as HTML; tables may be wider than a phone."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    text = markdown.render((folder / "README.md").read_text(encoding="utf-8"))
-    text = text.replace("<table>", '<div class="scroll"><table>')
-    return text.replace("</table>", "</table></div>")
 
 
 class Entry:
@@ -210,7 +46,7 @@ class Entry:
         self.kind = kinds.of(signatures, recipe)
         self.samples = folder / f"samples{self.kind.suffixes[0]}"
         there = {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
-        self.panels = panels(there, self.kind)
+        self.panels = panels(there, self.kind) if self.kind.script else {}
         files = self.panels.values()
         self.variants = [  # that its page may run; it runs the first
             variant
@@ -272,7 +108,7 @@ class Entry:
         target = out / self.name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        for pattern in ("*.png", self.samples.name, "recipe.yaml"):
+        for pattern in ("*.png", f"*{self.samples.suffix}", "recipe.yaml"):
             for path in self.folder.glob(pattern):
                 shutil.copy(path, target)
         (target / "kind.js").write_text(self.kind.script, encoding="utf-8")
@@ -287,6 +123,10 @@ class Entry:
         )
         text = page(f"{self.name} · kerasgen", body, "../", data)
         (target / "index.html").write_text(text, encoding="utf-8")
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) -> int:
