@@ -71,7 +71,8 @@ def by_frequency(known, texts, ends: Sequence = ()) -> float:
     seen, asked = Counter(), Counter()
     for counts, part in ((seen, known), (asked, texts)):
         for text in part:
-            counts.update([*text, *ends])
+            counts.update(text)
+            counts.update(ends)
     total = seen.total() + len(asked.keys() - seen.keys())
     nats = sum(n * math.log(total / (seen[c] or 1)) for c, n in asked.items())
     return nats / asked.total()
