@@ -12,10 +12,10 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from kerasgen import __version__, backend, commands
+from kerasgen import __version__, backend, commands, kinds
 from kerasgen.conventions import MOST_SAMPLES
 from kerasgen.errors import InputError, one_line, told, unknown
-from kerasgen.recipe import EVALUATIONS, PRECISIONS, STRATEGIES
+from kerasgen.recipe import PRECISIONS, STRATEGIES
 
 RUNTIMES = (
     "keras",
@@ -103,16 +103,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=lambda _: parser.print_help())
     entries = parser.add_subparsers(metavar="COMMAND")
 
-    def command(function):
-        name, help = function.__name__.strip("_"), function.__doc__.rstrip(".")
+    def command(module):
+        name, help = module.__name__.rpartition(".")[2], module.__doc__.rstrip(".")
         help = help[0].lower() + help[1:]
         entry = entries.add_parser(name, help=help, description=help)
         entry.add_argument("--quiet", action="store_true", help="print nothing")
         entry.add_argument("--debug", default=argparse.SUPPRESS, **debug)
-        entry.set_defaults(command=function)
+        entry.set_defaults(command=module.run)
         return entry.add_argument
 
-    add = command(commands.list_)
+    add = command(commands.list)
     add("--json", action="store_true")
 
     add = command(commands.train)
@@ -139,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--out",
         metavar="FILE",
-        help=".png or .npy (default MODEL.png); .txt or .mid of texts (printed)",
+        help=f"ends in {', '.join(kinds.suffixes())}, as its samples do; default "
+        "MODEL.png, or so; texts are printed",
     )
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--label", metavar="CLASS", help="its name or number; -1 draws one")
@@ -161,12 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=_whole(), default=0)
     add("--runtime", choices=RUNTIMES, default="keras")
 
-    for function in (commands.translate, commands.classify):
-        add = command(function)
+    for module in (commands.translate, commands.classify):
+        add = command(module)
         add("model", metavar="MODEL")
         add("text", metavar="TEXT", nargs="*", help="default: lines of standard input")
         add("--runtime", choices=RUNTIMES, default="keras")
-        if function is commands.translate:
+        if module is commands.translate:
             add("--beam", type=_whole(), metavar="N", help="default the model's, 5")
             what = "what each word of the first looked at, as .png"
             add("--attention", metavar="FILE", help=what)
@@ -181,7 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--runtime", choices=RUNTIMES, default="keras")
     add("--json", metavar="FILE")
-    add("--only", metavar="NAME,…", default=",".join(EVALUATIONS), help="evaluations")
+    every = ",".join(kinds.evaluations())
+    add("--only", metavar="NAME,…", default=every, help=f"of {every}")
     what = "as evaluate.features=mnist; or what needs no training, as model.scale=2"
     _add_set(add, what)
     _add_sampler(add)

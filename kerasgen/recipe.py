@@ -18,17 +18,6 @@ from kerasgen.values import parsed, typed
 
 BUNDLED = Path(__file__).parent / "recipes"
 MODELS = Path(__file__).parent / "models"
-EVALUATIONS = (
-    "samples",
-    "reconstruction",
-    "likelihood",
-    "bound",
-    "restoration",
-    "classification",
-    "text",
-    "molecules",
-    "translation",
-)
 SCHEDULES = ("constant", "cosine", "inverse_sqrt")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 MONITOR_MODES = ("auto", "min", "max")

@@ -234,7 +234,7 @@ def test_output_that_nothing_takes(tmp_path):
 
 
 def test_standard_input_has_a_limit(monkeypatch, capsys):
-    monkeypatch.setattr("kerasgen.commands.LONGEST_INPUT", 5)
+    monkeypatch.setattr("kerasgen.commands.options.LONGEST_INPUT", 5)
     monkeypatch.setattr("sys.stdin", io.StringIO("123456" * 1000))
     assert main(["translate", "/nowhere"]) == 2
     assert "standard input has more than 5 characters: give" in lines(capsys)[0]

@@ -3,191 +3,29 @@
     python tools/gallery.py [--zoo DIR] [--out DIR] [--budget MB]
 
 The site (default: build/gallery) is files only; any web server can hold it. ONNX
-Runtime's WebAssembly build, and what draws molecules, are fetched by npm once and
-become part of it.
+Runtime's WebAssembly build, and what kinds of samples need to be shown, are fetched by
+npm once and become part of it.
 """
 
 import argparse
 import html
+import itertools
 import json
-import re
 import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
 from pathlib import Path
 
-import onnx
-import yaml
-from markdown_it import MarkdownIt
+from pages import card, page, plots
+from playing import RUNTIME, copy_onnx, panels, vendored
 from readme import headline
 
-from kerasgen import manifest
+from kerasgen import kinds, manifest
+from kerasgen import recipe as recipes
 from kerasgen.errors import InputError
-from kerasgen.export import loops
-from kerasgen.export.onnx import share_weights
 
 SITE = Path(__file__).parent / "site"
-# npm's package -> the files of its dist/ that the site has in its folder lib/.
-PACKAGES = {
-    "onnxruntime-web@1.30.0": (
-        "ort.wasm.min.mjs",
-        "ort-wasm-simd-threaded.mjs",
-        "ort-wasm-simd-threaded.wasm",
-    ),
-    "smiles-drawer@2.4.1": ("smiles-drawer.min.mjs",),
-}
-
-
-def vendored(package: str, cache: Path) -> list[Path]:
-    """The files of a package that the site needs, fetched by npm if they aren't there.
-
-    Raises:
-        InputError: if npm can't fetch it.
-    """
-    files = [cache / package.replace("@", "-") / name for name in PACKAGES[package]]
-    if all(path.exists() for path in files):
-        return files
-    files[0].parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = ["npm", "pack", package, "--silent", "--pack-destination", scratch]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise InputError(f"npm can't fetch {package}: {error}") from error
-        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-            for path in files:
-                member = archive.extractfile(f"package/dist/{path.name}")
-                path.write_bytes(member.read())
-    return files
-
-
-def panels(signatures: dict) -> dict[str, str]:
-    """What a visitor can do with a model, by its signatures: panel -> signature."""
-    found = {}
-    for name, signature in signatures.items():
-        needs = {k for k, v in signature["inputs"].items() if "default" not in v}
-        outputs = signature["outputs"]
-        if signature.get("only") not in (None, "onnx"):
-            continue
-        if needs == {"seed"} and outputs == ["images"]:
-            found.setdefault("images", name)
-        elif needs == {"latents"} and outputs == ["images"]:
-            found.setdefault("latents", name)
-        elif needs == {"images"} and outputs[0] in ("mean", "latents"):
-            found.setdefault("encoder", name)
-        elif needs == {"noisy_images", "timestep"} and outputs == ["noise"]:
-            found.setdefault("denoiser", name)
-        elif needs == {"token_ids", "seed"} and outputs == ["output_ids"]:
-            found.setdefault("text", name)
-        elif needs == {"token_ids"} and outputs == ["output_ids"]:
-            found.setdefault("translation", name)
-    if "latents" not in found:
-        found.pop("encoder", None)
-    return found
-
-
 # Of a signature's ONNX files: the first that lets the site keep to its budget.
 VARIANTS = {"": 32, ".fp16": 16, ".int8": 8}  # and the bits of a weight
-
-
-def copy_onnx(source: Path, files: dict[str, str], folder: Path) -> list[str]:
-    """Copy signature -> file, with the weights that they need; -> signatures of which
-    these are in a file of their own, shared."""
-    folder.mkdir()
-    protos = {name: onnx.load(source / file) for name, file in files.items()}
-    for proto in protos.values():
-        loops.without_copies(proto.graph)
-    # ONNX Runtime's web build looks for no other file from within a loop.
-    flat = [p for p in protos.values() if len([*loops.with_subgraphs(p.graph)]) == 1]
-    share_weights(flat, folder)
-    for name, proto in protos.items():
-        onnx.save(proto, folder / f"{name}.onnx")
-    return [
-        name
-        for name, proto in protos.items()
-        for graph in loops.with_subgraphs(proto.graph)
-        if any(tensor.external_data for tensor in graph.initializer)
-    ]
-
-
-def size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-# What a page shows.
-
-
-def bars(rows: list[tuple[str, str, float, str]]) -> str:
-    """A plot: (name, text, share of the full width, class) a row."""
-    lines = []
-    for i, (name, text, share, kind) in enumerate(rows):
-        y = 34 * i
-        lines += [
-            f'<text x="0" y="{y + 19}">{html.escape(name)}</text>',
-            f'<rect class="track" x="140" y="{y + 4}" width="190" height="20" rx="5"/>',
-            f'<rect class="{kind}" x="140" y="{y + 4}" width="{190 * share:.1f}" '
-            'height="20" rx="5"/>',
-            f'<text class="soft" x="342" y="{y + 19}">{html.escape(text)}</text>',
-        ]
-    height = 34 * len(rows)
-    return f'<svg viewBox="0 0 420 {height}" role="img">{"".join(lines)}</svg>'
-
-
-def plots(figures: dict, paper: dict) -> str:
-    """Fractions on one scale; figures that a paper has, beside the paper's."""
-    parts = []
-    for name, about in paper.items():
-        value = re.match(r"-?\d+(\.\d+)?", str(about))
-        if name in figures and value:
-            pair = [figures[name]["value"], float(value[0])]
-            largest = max(map(abs, pair)) or 1.0
-            parts.append(
-                bars(
-                    [
-                        (name, f"{pair[0]:.4g}", abs(pair[0]) / largest, "ours"),
-                        ("paper", value[0], abs(pair[1]) / largest, "theirs"),
-                    ]
-                )
-                + f"<p><small>{html.escape(str(about))}</small></p>"
-            )
-    fractions = [
-        (name.replace("_", " "), f"{f['value']:.3f}", f["value"], "ours")
-        for name, f in figures.items()
-        if f["unit"] == "fraction"
-    ]
-    parts += [bars(fractions)] if fractions else []
-    if not parts:
-        return ""
-    return f'<section class="figures"><h2>At a glance</h2>{"".join(parts)}</section>'
-
-
-def page(title: str, body: str, root: str, data: dict | None = None) -> str:
-    script = ""
-    if data is not None:
-        text = json.dumps(data).replace("<", "\\u003c")  # no tag ends within a script
-        script = (
-            f'<script type="application/json" id="model">{text}</script>\n'
-            f'<script type="module" src="{root}site.js"></script>\n'
-        )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n"
-        f'<link rel="icon" href="data:,">\n'
-        f'<link rel="stylesheet" href="{root}style.css">\n</head>\n<body>\n'
-        f"{body}\n<footer>Made by kerasgen. Nothing leaves this page: models run in "
-        f"your browser.</footer>\n{script}</body>\n</html>\n"
-    )
-
-
-def card(folder: Path) -> str:
-    """The artifact's card, as HTML; tables may be wider than a phone."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    text = markdown.render((folder / "README.md").read_text(encoding="utf-8"))
-    text = text.replace("<table>", '<div class="scroll"><table>')
-    return text.replace("</table>", "</table></div>")
 
 
 class Entry:
@@ -196,18 +34,18 @@ class Entry:
     def __init__(self, folder: Path):
         self.folder, self.name = folder, folder.name
         self.manifest = manifest.read(folder)
-        recipe = folder / "recipe.yaml"
-        values = yaml.safe_load(recipe.read_text("utf-8")) if recipe.exists() else {}
-        self.description = values.get("description", "")
-        self.paper = values.get("paper", {})
-        self.molecules = values.get("evaluate", {}).get("molecules", False)
-        self.family = values.get("family", "model").replace("_", " ")
+        path = folder / "recipe.yaml"
+        recipe = recipes.read(str(path)) if path.exists() else None
+        self.description = recipe.description if recipe else ""
+        self.paper = recipe.paper if recipe else {}
+        self.family = recipe.family.replace("_", " ") if recipe else "model"
         metrics = (folder / "metrics.json").read_text(encoding="utf-8")
         self.figures = json.loads(metrics)["figures"]
         source, signatures = folder / "onnx", self.manifest["signatures"]
-        self.panels = panels(
-            {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
-        )
+        self.kind = kinds.of(signatures, recipe)
+        self.samples = folder / f"samples{self.kind.suffixes[0]}"
+        there = {k: s for k, s in signatures.items() if (source / f"{k}.onnx").exists()}
+        self.panels = panels(there, self.kind) if self.kind.script else {}
         files = self.panels.values()
         self.variants = [  # that its page may run; it runs the first
             variant
@@ -227,23 +65,14 @@ class Entry:
     def preview(self) -> str:
         if (self.folder / "samples.png").exists():
             return f'<img src="{self.name}/samples.png" alt="samples" loading="lazy">'
-        if (self.folder / "samples.txt").exists():
-            text = (self.folder / "samples.txt").read_text(encoding="utf-8")[:600]
-            return f"<pre>{html.escape(text)}</pre>"
-        return "<pre></pre>"
+        text = self.kind.excerpt(self.samples) if self.samples.exists() else ""
+        return f"<pre>{html.escape(text)}</pre>"
 
     def link(self) -> str:
         return (
             f'<a href="{self.name}/">{self.preview()}<div><h2>{self.name}</h2>'
             f"<p>{html.escape(self.description)}.</p>{self.chips()}</div></a>"
         )
-
-    def prompt(self) -> str:
-        """What a text panel begins with: of a translator, the first sample's source."""
-        path = self.folder / "samples.txt"
-        first = path.read_text("utf-8").partition("\n")[0] if path.exists() else ""
-        source, arrow, _ = first.partition("  ->  ")
-        return source if arrow else ""
 
     def playable(self, target: Path) -> tuple[dict | None, str]:
         """What the page's script needs to run the model, whose files are copied to
@@ -262,8 +91,7 @@ class Entry:
             "signatures": {k: signatures[k] for k in files},
             "labels": self.manifest.get("labels", []),
             "constants": self.manifest.get("constants", {}),
-            "prompt": self.prompt(),
-            "molecules": self.molecules,
+            "prompt": self.kind.prompt(self.samples),
             "tokenizer": json.loads(tokenizer.read_text("utf-8"))
             if tokenizer.exists()
             else None,
@@ -279,9 +107,10 @@ class Entry:
         target = out / self.name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        for pattern in ("*.png", "samples.txt", "recipe.yaml"):
+        for pattern in ("*.png", f"*{self.samples.suffix}", "recipe.yaml"):
             for path in self.folder.glob(pattern):
                 shutil.copy(path, target)
+        (target / "kind.js").write_text(self.kind.script, encoding="utf-8")
         data, note = self.playable(target)
         body = (
             '<header><a href="../">All models</a></header>\n<main>\n'
@@ -293,6 +122,10 @@ class Entry:
         )
         text = page(f"{self.name} · kerasgen", body, "../", data)
         (target / "index.html").write_text(text, encoding="utf-8")
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) -> int:
@@ -307,14 +140,16 @@ def build(zoo: Path, out: Path, budget: int, cache: Path = Path("build/npm")) ->
         raise InputError(
             f"there are no artifacts in {zoo}: run `kerasgen export` first"
         )
-    libraries = [path for package in PACKAGES for path in vendored(package, cache)]
+    entries, packages = [Entry(folder) for folder in folders], dict(RUNTIME)
+    for entry in entries:
+        packages |= entry.kind.packages
+    libraries = [vendored(*package, cache) for package in packages.items()]
     shutil.rmtree(out, ignore_errors=True)
     (out / "lib").mkdir(parents=True)
-    for path in libraries:
+    for path in itertools.chain(*libraries):
         shutil.copy(path, out / "lib")
     for path in SITE.iterdir():
         shutil.copy(path, out)
-    entries = [Entry(folder) for folder in folders]
     links = "\n".join(entry.link() for entry in entries)
     body = (
         "<header>kerasgen</header>\n<main>\n"

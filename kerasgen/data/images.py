@@ -1,24 +1,19 @@
 """Files of images, and images that come with packages."""
 
-import os
-import stat
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from kerasgen.data.splits import Split
 from kerasgen.errors import InputError
+from kerasgen.pictures import fitted, opened, reason
 
 # What names of pictures end in. Those that can't be read are here too: they are told.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"}
 SUFFIXES |= {".gif", ".ppm", ".pgm", ".pnm", ".heic", ".heif", ".avif", ".jp2", ".svg"}
-# What is read: no format that runs a program, as EPS does.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SHOWN = 3  # names of files in a line
-GREY = ("1", "L", "LA", "La")
 
 
 def from_tfds(arrays, labels, image_shape) -> Split:
@@ -53,20 +48,6 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_image(path: str | os.PathLike, image_shape) -> np.ndarray:
-    """One file as uint8 `image_shape`: cropped at the centre to its aspect, resized.
-
-    Raises:
-        InputError: if it can't be read.
-    """
-    try:
-        image = _opened(path)
-    except Exception as error:  # PIL raises all kinds for damaged files
-        line = f"{path} is not a readable image: {_reason(error)}"
-        raise InputError(line) from error
-    return fitted(image, image_shape)
-
-
 def read_images(files: Sequence[Path], folder: Path, image_shape=None):
     """Files below a folder; those that can't be read are left out.
 
@@ -84,9 +65,9 @@ def read_images(files: Sequence[Path], folder: Path, image_shape=None):
     images, kept, shapes, skipped = [], [], [], []
     for file in files:
         try:
-            image = _opened(file)
+            image = opened(file)
         except Exception as error:  # PIL raises all kinds for damaged files
-            skipped.append(f"{file.relative_to(folder)} ({_reason(error)})")
+            skipped.append(f"{file.relative_to(folder)} ({reason(error)})")
             continue
         shape = (image.height, image.width, len(image.getbands()))
         image_shape = image_shape or shape
@@ -103,66 +84,6 @@ def told(skipped: Sequence[str]) -> str:
     rest = len(skipped) - SHOWN
     more = f", and {rest} more" if rest > 0 else ""
     return f"{len(skipped)} skipped: {', '.join(skipped[:SHOWN])}{more}"
-
-
-def _opened(path: str | os.PathLike) -> Image.Image:
-    """A file as people see it, in mode L or RGB: upright, 8 bits, on white."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe may never end
-        raise OSError("no regular file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures and odd metadata
-        with Image.open(Path(path), formats=FORMATS) as image:
-            image.load()
-            return _on_white(_of_8_bits(ImageOps.exif_transpose(image)))
-
-
-def fitted(image: Image.Image, image_shape) -> np.ndarray:
-    """An image as uint8 `image_shape`: cropped at the centre to its aspect, resized."""
-    height, width, channels = image_shape
-    if channels not in (1, 3):
-        raise InputError(f"images have 1 or 3 channels, not {channels}")
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        scale = min(image.width / width, image.height / height)
-        w, h = width * scale, height * scale
-        left, top = (image.width - w) / 2, (image.height - h) / 2
-        image = image.resize(
-            (width, height),
-            Image.Resampling.BICUBIC,
-            box=(left, top, left + w, top + h),
-        )
-    return np.asarray(image, "uint8").reshape(image_shape)
-
-
-def _of_8_bits(image: Image.Image) -> Image.Image:
-    """Greys of 16 bits as ones of 8, where PIL would cut them off at 255."""
-    if image.mode == "F":
-        raise ValueError("floats, whose range is not known")
-    if not image.mode.startswith("I"):
-        return image
-    greys = np.asarray(image).astype("int64")
-    if greys.min() < 0 or greys.max() > 65535:
-        raise ValueError("greys of more than 16 bits")
-    greys[greys == image.info.get("transparency")] = 65535
-    return Image.fromarray(np.round(greys / 257).astype("uint8"))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """In mode L or RGB, without the colour that transparent pixels hide."""
-    grey = image.mode in GREY
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("L" if grey else "RGB")
-
-
-def _reason(error: BaseException) -> str:
-    """Why a file can't be read, in a few words."""
-    if isinstance(error, UnidentifiedImageError):
-        return "no picture of a known format"
-    line = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(line.split())[:100]
 
 
 def _fit(images: np.ndarray, image_shape) -> np.ndarray:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasgen.data.splits import SPLITS, Split, find_file
-from kerasgen.errors import InputError, not_utf8
-from kerasgen.files import json_value, read_bytes
-
-LARGEST = 2**30  # bytes of a text; all of it is in memory
+from kerasgen.errors import InputError
+from kerasgen.files import json_value
+from kerasgen.kinds import music
+from kerasgen.kinds.text import Text
 
 
 def load_text(name: str, image_shape=None):
@@ -76,13 +76,8 @@ def _split(values: Sequence[str], labels=None) -> Split:
 
 
 def read_text(name: str) -> str:
-    """A file in UTF-8, also one packed by gzip; a mark of byte order is no text."""
-    path = find_file(name)
-    try:
-        text = read_bytes(path, LARGEST).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise not_utf8(path, error) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    """A file of text by its path, or in the folder of the data."""
+    return Text().read(find_file(name))
 
 
 def load_chorales(name: str, image_shape=None):
@@ -90,8 +85,6 @@ def load_chorales(name: str, image_shape=None):
 
     Pieces to train on come in every key in which all training notes are heard anyway.
     """
-    from kerasgen.data import music
-
     content = json_value(read_text(name), name)
     wrong = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
     try:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from kerasgen import manifest, pictures
+from kerasgen import kinds, manifest
 from kerasgen.backend import require_tensorflow
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, RunError, require, unknown
@@ -96,11 +96,10 @@ def write_artifact(
         _write_json(folder / "metrics.json", figures or nothing)
         if recipe:
             (folder / "recipe.yaml").write_text(recipe.text(), encoding="utf-8")
-        for title, picture in model.pictures(examples).items():
-            pictures.write(folder / title, picture)
-            if recipe and recipe.evaluate.molecules:
-                pictures.write(folder / title, pictures.molecules(picture)[None])
-        card.write(model, folder, recipe, examples)
+        kind = kinds.of(model.signatures(), recipe)
+        for title, samples in kind.pictures(model, examples).items():
+            kind.publish(folder / title, samples)
+        card.write(model, folder, recipe, examples, labels)
         about = {"formats": list(formats), "labels": list(labels), "seed": seed}
         about |= contents.about(model)
         manifest.write(folder, about | {"versions": manifest.versions()})

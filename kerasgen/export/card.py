@@ -2,41 +2,57 @@
 
 import json
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
+from kerasgen import kinds
 from kerasgen import recipe as recipes
 from kerasgen.export import runtimes, serving
+from kerasgen.kinds import Kind
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
 
 
-def write(model: Model, folder: Path, recipe: Recipe | None, examples=None) -> None:
-    """Write `folder`/README.md from the files that are there already; `examples` are
-    test inputs, for requests."""
+def write(
+    model: Model,
+    folder: Path,
+    recipe: Recipe | None,
+    examples=None,
+    labels: Sequence[str] = (),
+) -> None:
+    """Write `folder`/README.md from the files that are there already.
+
+    Args:
+        model, recipe: see `kerasgen.export.write_artifact`.
+        folder: the artifact.
+        examples: test inputs, for requests.
+        labels: the names of the classes.
+    """
+    kind = kinds.of(model.signatures(), recipe)
     name = recipe.name if recipe else model.name
     about = (recipe.description if recipe else "") or _first_line(model)
     parts = [f"# {name}", about + "."]
-    parts.append(_samples(folder))
+    parts.append(_shown(folder, "samples", kind))
     parts += [_facts(model, folder, recipe), _figures(folder, recipe)]
-    parts += [_signatures(model), _inputs(model)]
-    parts.append(_use(model, folder, name, model.typical(examples)))
-    others = sorted(p for p in folder.glob("*.png") if p.stem != "samples")
-    parts += [f"## {p.stem.capitalize()}\n\n![{p.stem}]({p.name})" for p in others]
+    parts += [_signatures(model), _inputs(model, labels)]
+    parts.append(_use(model, folder, name, kind.typical(model, examples)))
+    files = [*folder.glob("*.png"), *folder.glob(f"*{kind.suffixes[0]}")]
+    for title in sorted({path.stem for path in files} - {"samples"}):
+        parts.append(f"## {title.capitalize()}\n\n{_shown(folder, title, kind)}")
     text = "\n\n".join(part for part in parts if part) + "\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _samples(folder) -> str:
-    """A grid of images, or how texts begin."""
-    texts, parts = folder / "samples.txt", []
-    if (folder / "samples.png").exists():
-        parts.append("![samples](samples.png)")
-    elif texts.exists():
-        text = texts.read_text(encoding="utf-8").strip()
-        begin = "\n".join(text[:500].splitlines()[:-1]) or text[:500]
+def _shown(folder: Path, title: str, kind: Kind) -> str:
+    """What `Kind.publish` wrote: its picture, or how it begins, and a link to it."""
+    picture, parts = folder / f"{title}.png", []
+    path = folder / f"{title}{kind.suffixes[0]}"
+    if picture.exists():
+        parts.append(f"![{title}]({picture.name})")
+    elif path.exists() and (begin := kind.excerpt(path)):
         parts.append(f"```\n{begin}\n```")
-    if texts.exists():
-        parts.append("[More samples](samples.txt)")
+    if path.exists() and path != picture:
+        parts.append(f"[More {title}]({path.name})")
     return "\n\n".join(parts)
 
 
@@ -141,8 +157,8 @@ def _signatures(model) -> str:
     return "\n".join(rows)
 
 
-def _inputs(model) -> str:
-    """What the files take for each input."""
+def _inputs(model, labels=()) -> str:
+    """What the files take for each input; `labels` are the names of classes."""
     head = [
         "| input | range | default | what is outside counts as |",
         "|---|---|---|---|",
@@ -159,12 +175,17 @@ def _inputs(model) -> str:
             rows[row] = None
     if not rows:
         return ""
-    return (
+    parts = [
         "What is out of range the files themselves take for something in it, the same "
         "in every runtime; NaN for the smallest. Every request has every input: a "
-        "default is what kerasgen's own commands fill in.\n\n"
-        + "\n".join([*head, *rows])
-    )
+        "default is what kerasgen's own commands fill in.",
+        "\n".join([*head, *rows]),
+    ]
+    named = [f"{i} {name}" for i, name in enumerate(labels) if name != str(i)]
+    if named and any("label" in s.inputs for s in model.signatures().values()):
+        line = textwrap.shorten(", ".join(named), 500, placeholder=" …")
+        parts.append(f"`label`: {line}.")
+    return "\n\n".join(parts)
 
 
 def _use(model, folder, served, typical) -> str:

@@ -122,7 +122,7 @@ def curl(name: str, signature: str, inputs: Mapping, typical: Mapping) -> str:
         name: the name that the model is served under.
         signature: the signature's.
         inputs: name -> `Input`.
-        typical: see `kerasgen.models.base.Model.typical`.
+        typical: see `kerasgen.kinds.Kind.typical`.
     """
     short = {k: entry for k, entry in inputs.items() if not _is_long(entry)}
     rows = [{k: _row(k, e, typical, i) for k, e in short.items()} for i in range(2)]

@@ -1,7 +1,7 @@
 """Metrics: how good a model is, in the figures that papers use.
 
-An evaluation is a module of this package, named in `kerasgen.recipe.EVALUATIONS`.
-Every model that serves what it judges is evaluated by it. It has
+An evaluation is a module that a kind names (`kerasgen.kinds`), here or elsewhere. Every
+model of that kind that serves what it judges is evaluated by it. It has
 
 - `SIGNATURE`, the name of the signature that it judges;
 - `figures(model, serve, split, training, recipe, progress)`: name -> value, unit,
@@ -14,13 +14,14 @@ Every model that serves what it judges is evaluated by it. It has
 import importlib
 from collections.abc import Sequence
 
+from kerasgen import kinds
 from kerasgen.data import Data
 from kerasgen.errors import InputError, unknown
 from kerasgen.manifest import versions
 from kerasgen.metrics import identity
 from kerasgen.metrics.samples import AXES
 from kerasgen.models.base import Model
-from kerasgen.recipe import EVALUATIONS, Recipe
+from kerasgen.recipe import Recipe
 
 
 def by_axis(figures: dict) -> dict[str, dict]:
@@ -40,7 +41,7 @@ def evaluate(
     serve=None,
     limit: int | None = None,
     progress=None,
-    only: Sequence[str] = EVALUATIONS,
+    only: Sequence[str] | None = None,
     runtime: str = "keras",
 ) -> dict:
     """All figures of a model.
@@ -55,7 +56,7 @@ def evaluate(
             own, else another runtime.
         limit: use the first `limit` examples only, and as many samples.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
-        only: names of evaluations.
+        only: names of evaluations; None: all.
         runtime: what `serve` computes with, for the identity of figures.
     Returns:
         The content of metrics.json.
@@ -68,9 +69,12 @@ def evaluate(
     split = data[split_name].take(slice(limit))
     serve, progress = serve or model.serve, progress or (lambda steps, *_: steps)
     judged, found = identity.Identity.of(model), {}
-    for name in only:
-        evaluation = importlib.import_module(f"kerasgen.metrics.{name}")
-        if evaluation.SIGNATURE not in model.signatures():
+    kind = kinds.of(model.signatures(), recipe)
+    only = kinds.evaluations() if only is None else only
+    for path in kind.evaluations:
+        evaluation = importlib.import_module(path)
+        wanted = path.rpartition(".")[2] in only
+        if not wanted or evaluation.SIGNATURE not in model.signatures():
             continue
         results = evaluation.figures(
             model, serve, split, data["train"], recipe, progress
@@ -87,6 +91,6 @@ def evaluate(
                 "identity": own,
             }
     if not found:
-        kind, names = type(model).__name__, ", ".join(only)
-        raise InputError(f"there is nothing that {names} can measure of this {kind}")
+        names, what = ", ".join(only), type(model).__name__
+        raise InputError(f"there is nothing that {names} can measure of this {what}")
     return {"figures": found, "seed": recipe.evaluate.seed, "versions": versions()}

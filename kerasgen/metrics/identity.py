@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kerasgen import manifest
+from kerasgen import kinds, manifest
 from kerasgen.errors import InputError, tell
 from kerasgen.files import read_json
 from kerasgen.identity import Identity
 from kerasgen.metrics import features, selection
 from kerasgen.models.base import Model
-from kerasgen.recipe import EVALUATIONS, Recipe
+from kerasgen.recipe import Recipe
 
 
 def of_figure(
@@ -107,8 +107,8 @@ def _is_whole(figure: dict) -> bool:
 
 def _evaluation(figure: str, model: Model):
     """The module that measures a figure of a model, or None."""
-    for name in EVALUATIONS:
-        module = importlib.import_module(f"kerasgen.metrics.{name}")
+    for path in kinds.evaluations().values():
+        module = importlib.import_module(path)
         named = any(fnmatch.fnmatch(figure, pattern) for pattern in module.FIGURES)
         if named and module.SIGNATURE in model.signatures():
             return module

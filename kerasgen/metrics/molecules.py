@@ -2,20 +2,13 @@
 
 import numpy as np
 
-from kerasgen.rows import generate_inputs, in_parts
+from kerasgen import kinds
+from kerasgen.kinds.molecule import parsed
 
 SIGNATURE = "generate"
 FIGURES = ("validity", "uniqueness", "novelty")
 VALUES = ("seed", "samples")
 IGNORED = ()
-
-
-def parsed(text: str):
-    """The `rdkit.Chem.Mol` that a SMILES says, or None if it is no molecule."""
-    from rdkit import Chem, rdBase
-
-    with rdBase.BlockLogs():  # of why it is none
-        return Chem.MolFromSmiles(text) if text else None
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:
@@ -24,20 +17,16 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     Of the samples, the share that are molecules; of those, of different ones; and of
     those, of ones that the training set has not.
     """
-    if not recipe.evaluate.molecules:
-        return {}
     from rdkit import Chem
 
     def canonical(text: str) -> str | None:
         molecule = parsed(text)
         return None if molecule is None else Chem.MolToSmiles(molecule)
 
-    n = recipe.evaluate.samples
-    inputs = model.signatures()[SIGNATURE].describe()["inputs"]
-    given = {"token_ids": model.codec.ids([""])}
-    rows = generate_inputs(inputs, n, recipe.evaluate.seed, given)
-    parts = in_parts(serve, SIGNATURE, rows, progress)
-    texts = [t for part in parts for t in model.codec.texts(part["output_ids"])]
+    n, seed, codec = recipe.evaluate.samples, recipe.evaluate.seed, model.codec
+    signatures, given = model.signatures(), {"token_ids": codec.ids([""])}
+    described, draw = signatures[SIGNATURE].describe(), kinds.of(signatures).drawn
+    texts = draw(serve, described, n, seed, given, codec, progress)
     molecules = [m for m in map(canonical, texts) if m is not None]
     different = set(molecules)
     # Training SMILES are canonical already, if all of a sample of them are.

@@ -7,10 +7,11 @@ asked for?
 
 import numpy as np
 
+from kerasgen import kinds
 from kerasgen.errors import InputError, tell
+from kerasgen.kinds.image import Image
 from kerasgen.metrics import distances, features
 from kerasgen.metrics.distances import FeatureStatistics
-from kerasgen.rows import generate_inputs, in_parts
 
 AXES = {
     "fidelity": ("fcd", "fcd_floor", "fid", "fid_floor", "kid", "precision", "density"),
@@ -29,11 +30,9 @@ IGNORED = ("restoration_steps", "resampling", "scale", "blur", "levels")
 
 
 def figures(model, serve, split, training, recipe, progress) -> dict:
-    """Of models that draw images: what pixels tell, and, where a recipe names
-    `evaluate.features`, what those do."""
+    """What pixels tell, and, where a recipe names `evaluate.features`, what those
+    do."""
     values = recipe.evaluate
-    if "images" not in model.signatures()[SIGNATURE].outputs:
-        return {}
     named, classes = values.features, label_count(model)
     extract = features.extractor(named, split.x.shape[1:]) if named else None
     if extract and classes and extract.classes not in (0, classes):
@@ -85,12 +84,11 @@ def label_count(model) -> int:
 
 def draw(model, serve, n: int, seed: int, progress=lambda steps, *_: steps):
     """n samples, and the labels they were asked for: each equally often, or None."""
-    classes = label_count(model)
+    classes, signatures = label_count(model), model.signatures()
     asked = np.arange(n) % classes if classes else None
-    inputs = model.signatures()[SIGNATURE].describe()["inputs"]
-    rows = generate_inputs(inputs, n, seed, {"label": asked})
-    parts = in_parts(serve, SIGNATURE, rows, progress)
-    return np.concatenate([part["images"] for part in parts]), asked
+    described, conditions = signatures[SIGNATURE].describe(), {"label": asked}
+    draw = kinds.of(signatures).drawn
+    return draw(serve, described, n, seed, conditions, progress=progress), asked
 
 
 def _of_pixels(real, images, asked, training) -> dict:
@@ -126,8 +124,7 @@ def _compared(real, fake, known) -> dict:
         name: (value, unit, f"{note}; training images give {floors[name][0]:.4g}")
         for name, (value, unit, note) in found.items()
     }
-    alike = "training images in place of samples"
-    return named | {"frechet_floor": (floor, unit, alike)}
+    return named | {"frechet_floor": (floor, unit, Image.baseline)}
 
 
 def _measured(real, fake) -> dict:

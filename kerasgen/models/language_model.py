@@ -247,15 +247,6 @@ class LanguageModel(GenerativeModel):
         ids = ops.convert_to_numpy(self._by_room[room](**padded)["output_ids"])
         return {"output_ids": ids[:n, : min(max(length, 1), self.context) + steps]}
 
-    def preview(self, examples, n):
-        return self.generate(min(n, 8))
-
-    def typical(self, examples=None):
-        """Prompts: how texts of its own begin."""
-        short = min(8, self.max_new_tokens_limit)
-        texts = self.generate(2, max_new_tokens=short)
-        return {"prompt": texts, "token_ids": self.codec.typical(texts)}
-
     def facts(self):
         return [
             f"Temperature {self.temperature:g}, and at most {self.max_new_tokens} new "

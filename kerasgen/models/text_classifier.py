@@ -188,25 +188,6 @@ class TextClassifier(Model):
         self.temperature.assign(np.exp(best))
         return float(self.temperature)
 
-    def preview(self, examples, n):
-        """Lines "class probability  text" of the first examples."""
-        if isinstance(examples[0], str):
-            texts = [*examples[: min(n, 8)]]
-        else:
-            texts = self.codec.texts(examples[: min(n, 8)])
-        found = self.serve("classify_ids", token_ids=self.codec.ids(texts))
-        return [
-            f"{self.labels[p.argmax()]} {p.max():.2f}  {' '.join(text.split())[:100]}"
-            for p, text in zip(found["probabilities"], texts, strict=True)
-        ]
-
-    def pictures(self, examples=None):
-        return {} if examples is None else super().pictures(examples)
-
-    def typical(self, examples=None):
-        texts = self.codec.samples(examples)
-        return {"text": texts, "token_ids": self.codec.typical(texts)}
-
     def facts(self):
         return [
             f"Classes: {', '.join(self.labels)}",

@@ -201,22 +201,6 @@ class Translator(Model):
         read, written = map(self.tokenizer.shown, (text, translation))
         return ops.convert_to_numpy(weights), [*written, MARK], [MARK, *read]
 
-    def preview(self, examples, n):
-        """Lines "source -> translation" of the first examples."""
-        if isinstance(examples[0], str):
-            texts = [*examples[: min(n, 8)]]
-        else:
-            texts = self.codec.texts(examples[: min(n, 8)])
-        found = translations(self.serve, self.codec.cutting(), texts)
-        return [f"{a}  ->  {b}" for a, b in zip(texts, found, strict=True)]
-
-    def pictures(self, examples=None):
-        return {} if examples is None else super().pictures(examples)
-
-    def typical(self, examples=None):
-        texts = self.codec.samples(examples)
-        return {"text": texts, "token_ids": self.codec.typical(texts)}
-
     def facts(self):
         return [
             f"Beam search: {self.beam}, length penalty {self.length_penalty:g}",

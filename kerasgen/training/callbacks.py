@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from kerasgen import pictures
 from kerasgen.errors import RunError
 from kerasgen.files import atomic, sweep
+from kerasgen.kinds import Kind
 from kerasgen.recipe import Train
 from kerasgen.training import checkpoint
 from kerasgen.training.distribution import is_chief, several_workers
@@ -112,10 +113,12 @@ class Recorder(keras.callbacks.Callback):
     chief writes and all read.
     """
 
-    def __init__(self, out: Path, values: Train, steps_per_epoch, held_out, place):
+    def __init__(
+        self, out: Path, values: Train, kind: Kind, steps_per_epoch, held_out, place
+    ):
         super().__init__()
         self.chief, self.several = is_chief(place), several_workers(place)
-        self.out, self.values = out, values
+        self.out, self.values, self.kind = out, values, kind
         self.held_out, self.examples = held_out, held_out.shown()
         self.steps_per_epoch = steps_per_epoch
         self.history, self.best = [], None
@@ -184,8 +187,9 @@ class Recorder(keras.callbacks.Callback):
             if better:
                 with atomic(self.out / "best.keras") as temporary:
                     self.model.save(temporary)
-            preview = self.model.preview(self.examples, 64)
-            pictures.write(self.out / "samples" / f"epoch_{epoch + 1:04d}", preview)
+            preview = self.kind.preview(self.model, self.examples, 64)
+            stem = self.out / "samples" / f"epoch_{epoch + 1:04d}"
+            self.kind.publish(stem, preview)
         self._save()
         if self.chief:
             self._board(row)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from kerasgen import backend, data, loading, models, places
+from kerasgen import backend, data, kinds, loading, models, places
 from kerasgen.building import create
 from kerasgen.data import classes
 from kerasgen.data.examples import examples
@@ -113,7 +113,8 @@ def _train(recipe: Recipe, out: Path, resume, init, quiet, place, chief):
     )
 
     _same_classes(source.label_names, out)
-    recorder = Recorder(out, values, steps_per_epoch, source["validation"], place)
+    kind = kinds.of(model.signatures(), recipe)
+    recorder = Recorder(out, values, kind, steps_per_epoch, source["validation"], place)
     if started:
         recorder.resume(model)
         if model.steps_taken >= total_steps and (out / "model.keras").exists():

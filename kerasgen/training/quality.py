@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from kerasgen import kinds
 from kerasgen.data import Split
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.metrics import distances, features
@@ -63,9 +64,10 @@ class Quality(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        outputs = getattr(model.signatures().get(SIGNATURE), "outputs", ())
-        if "images" not in outputs:
-            raise InputError("train.quality_every is for models that draw images")
+        served = model.signatures()
+        if SIGNATURE not in served or not kinds.of(served).comparable:
+            names = " or ".join(f"{k.name}s" for k in kinds.known() if k.comparable)
+            raise InputError(f"train.quality_every is for models that draw {names}")
         classes = label_count(model)
         if classes and self.labels is None:
             raise InputError("train.quality_every needs labels for a conditional model")

@@ -33,7 +33,7 @@ def without_tensorflow(*names):
     import numpy as np
     import toy  # noqa: F401
 
-    from kerasgen import data
+    from kerasgen import data, kinds
     from kerasgen import recipe as recipes
     from kerasgen.building import create
     from kerasgen.data.examples import examples
@@ -55,7 +55,8 @@ def without_tensorflow(*names):
         history = model.fit(rows.x, rows.y, verbose=0).history
         assert np.isfinite(list(history.values())).all()
         assert {v.dtype for v in model.trainable_variables} == {"float32"}
-        assert len(model.preview(rows.x, 2)) == 2
+        kind = kinds.of(model.signatures(), recipe)
+        assert len(kind.preview(model, rows.x, 2)) == 2
 
 
 def samples(run, out):

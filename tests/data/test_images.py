@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasgen.data.images import image_files, read_image, read_images
+from kerasgen.data.images import image_files, read_images
 from kerasgen.errors import InputError
+from kerasgen.pictures import read_image
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype="uint8")
 

@@ -40,7 +40,7 @@ def test_texts_are_whole_and_of_a_size_that_fits(tmp_path, kind, monkeypatch):
     packed = gzip.compress(b"one\r\ntwo\rthree\n" * 100)
     (tmp_path / "a.gz").write_bytes(packed)
     assert "\r" not in "".join(whole(kind).x)
-    monkeypatch.setattr(data.text, "LARGEST", 1499)
+    monkeypatch.setattr("kerasgen.kinds.text.LARGEST", 1499)
     with pytest.raises(InputError, match="a.gz has more than 1,499 bytes"):
         whole(kind)
     (tmp_path / "a.gz").write_bytes(packed[:-10])

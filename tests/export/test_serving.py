@@ -23,6 +23,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import kerasgen
+from kerasgen import kinds
 from kerasgen.export import card, runtimes, savedmodel, serving
 from kerasgen.inputs import Input, label, seed, token_ids
 from kerasgen.tokenizers import Characters
@@ -173,7 +174,8 @@ def test_a_card_of_texts_asks_with_texts_of_its_kind():
     model = kerasgen.LanguageModel(
         Characters("\n#(1CNO"), context=16, opening="\n", **most
     )
-    typical = model.typical()
+    kind = kinds.of(model.signatures())
+    typical = kind.typical(model)
     for text, row in zip(typical["prompt"], typical["token_ids"], strict=True):
         assert set(text) <= set("\n#(1CNO")
         assert row.tolist()[0] == 0 and model.codec.texts(row[None]) == [text]
@@ -190,9 +192,15 @@ def test_a_card_of_texts_asks_with_texts_of_its_kind():
     table = card._inputs(model)
     assert "| `max_new_tokens` | 0 … 40 | 20 | the nearest |" in table
     assert "| `token_ids` | 0 … 8 |  | 0 |" in table
+    assert "`label`:" not in card._inputs(model, ["no", "yes"])  # it takes none
+    gan = kerasgen.GAN((4, 4, 1), 2, classes=2)
+    assert card._inputs(gan, ["no", "yes"]).endswith("\n\n`label`: 0 no, 1 yes.")
+    assert "`label`:" not in card._inputs(gan, ["0", "1"])  # its own name
     translator = kerasgen.Translator(Characters("abc"), context=8, beam=1)
-    found = translator.typical(["ab c", "c"])  # of which it doesn't know the space
+    found = kind.typical(
+        translator, ["ab c", "c"]
+    )  # of which it doesn't know the space
     assert found["text"] == ["ab c", "c"]
     assert found["token_ids"].tolist() == [[1, 2, 3, 4], [1, 4, 0, 0]]
-    found = translator.typical()
+    found = kind.typical(translator)
     assert all(found["text"]) and found["token_ids"].shape == (2, 2)

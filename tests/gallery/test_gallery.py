@@ -127,9 +127,9 @@ def names(panel):
 @pytest.mark.parametrize("name", names({"seed"}))
 def test_pages_draw_what_python_draws(site, page, name, tmp_path):
     page.goto(f"{site}/{name}/")
-    page.wait_for_selector("#images[data-done]")
-    assert page.input_value("#images [name=seed]") == "7"
-    drawn = np.array(page.eval_on_selector("#images .grid", PIXELS), "uint8")
+    page.wait_for_selector("#samples[data-done]")
+    assert page.input_value("#samples [name=seed]") == "7"
+    drawn = np.array(page.eval_on_selector("#samples .grid", PIXELS), "uint8")
     model = json.loads(page.eval_on_selector("#model", "e => e.textContent"))
     runtime = "onnx" + model["variant"].replace(".", "-")
     out = ["-n", "16", "--seed", "7", "--out", str(tmp_path / "all.npy"), "--quiet"]
@@ -139,12 +139,12 @@ def test_pages_draw_what_python_draws(site, page, name, tmp_path):
     pixels = drawn.reshape(16, *expected.shape[1:3], 4)[..., : expected.shape[3]]
     np.testing.assert_allclose(pixels / 255, expected, atol=1 / 255)
     for _ in range(3):
-        done = int(page.get_attribute("#images", "data-done"))
-        page.click("#images .go")
-        page.wait_for_selector(f"#images[data-done='{done + 1}']")
-    again = page.eval_on_selector("#images .grid", PIXELS)
+        done = int(page.get_attribute("#samples", "data-done"))
+        page.click("#samples .go")
+        page.wait_for_selector(f"#samples[data-done='{done + 1}']")
+    again = page.eval_on_selector("#samples .grid", PIXELS)
     np.testing.assert_array_equal(np.array(again, "uint8"), drawn)
-    time = float(page.get_attribute("#images", "data-milliseconds"))
+    time = float(page.get_attribute("#samples", "data-milliseconds"))
     print(f"{name}: 16 images in {time:.0f} ms")
     assert time < 60_000
 

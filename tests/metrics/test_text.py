@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerasgen import pictures, recipe
-from kerasgen.data import music
+from kerasgen import kinds, recipe
 from kerasgen.data.text import _split, tokenized
+from kerasgen.kinds import music
+from kerasgen.kinds.molecule import Molecule
 from kerasgen.metrics import molecules, text
 from kerasgen.tokenizers import Characters
 
@@ -18,13 +19,17 @@ SHARES = np.array([0.0, 0.1, 0.2, 0.3, 0.4])  # of padding, the end, "a", "b" an
 class Unigram:
     """Predicts every token with its share, whatever came before."""
 
-    def __init__(self, windows, context=5):
-        self.tokenizer, self.windows, self.context = Characters("abc"), windows, context
+    def __init__(self, windows, context=5, letters="abc"):
+        self.tokenizer = Characters(letters)
+        self.windows, self.context = windows, context
         self.seen = []
 
     def examples(self, split, recipe):
         ends = not self.windows
         return tokenized(split, self.tokenizer, self.context, self.windows, ends)
+
+    def signatures(self):
+        return {"logits": {"inputs": {"token_ids": {}}, "outputs": ["logits"]}}
 
     def serve(self, name, token_ids):
         assert name == text.SIGNATURE
@@ -34,10 +39,10 @@ class Unigram:
         return {"logits": np.broadcast_to(scores, (*token_ids.shape, 5))}
 
 
-def figures(model, texts):
-    values = recipe.read("gpt_python_docs", {"evaluate.batch_size": 2})
+def figures(model, texts, known=("aab",), **more):
+    values = recipe.read("gpt_python_docs", {"evaluate.batch_size": 2} | more)
     values.input.windows = model.windows
-    arguments = (_split(texts), None, values, lambda steps, *_: steps)
+    arguments = (_split(texts), _split(known), values, lambda steps, *_: steps)
     return text.figures(model, model.serve, *arguments)
 
 
@@ -68,6 +73,25 @@ def test_texts_end():
     assert set(found) == {"nats_per_token", "nats_per_char", "perplexity"}
 
 
+def test_single_characters_are_what_nats_stand_beside():
+    nats = math.log(4 / 2) + 2 * math.log(4)  # of "c", as if it had been there once
+    assert text.by_frequency(["aa", "b"], ["abc"]) == pytest.approx(nats / 3)
+    nats = (math.log(5 / 2) + math.log(5 / 2)) / 2  # of one letter and one end
+    assert text.by_frequency(["aa", "b"], ["a"], [1]) == pytest.approx(nats)
+    found = figures(Unigram(True), ["abc"], known=["aa", "b"])
+    line = "single characters, as often as in the training texts, cost 1.155"
+    assert found["nats_per_char"][3].endswith(line)
+    assert not found["nats_per_token"][3].endswith(line)
+
+
+def test_of_music_steps_are_counted_too():
+    model = Unigram(True, letters="a\nb")
+    found = figures(model, ["ab\nab\n"], **{"evaluate.frames": True})
+    characters, steps = found["nats_per_char"], found["nats_per_frame"]
+    assert steps[0] == pytest.approx(characters[0] * 6 / 2) and steps[2] == 2
+    assert "nats_per_frame" not in figures(model, ["ab\nab\n"])
+
+
 def test_molecules_are_valid_different_and_new():
     pytest.importorskip("rdkit")
     drawn = ["CCO", "OCC", "c1ccccc1", "CC(", "", "CCN"]  # the first two are one
@@ -84,7 +108,8 @@ def test_molecules_are_valid_different_and_new():
             "inputs": {
                 "token_ids": {"dtype": "int32", "range": [0, 9]},
                 "seed": {"dtype": "int32", "range": [0, 9]},
-            }
+            },
+            "outputs": ["output_ids"],
         }
     )
     model = SimpleNamespace(signatures=lambda: {"generate": signature}, codec=Coded())
@@ -100,17 +125,16 @@ def test_molecules_are_valid_different_and_new():
     assert found["validity"][0] == pytest.approx(4 / 6)
     assert found["uniqueness"][0] == pytest.approx(3 / 4)
     assert found["novelty"][0] == pytest.approx(2 / 3)
-    assert (
-        molecules.figures(model, serve, None, known, recipe.read("vae_digits"), None)
-        == {}
-    )
+    for value, name in ((True, "molecule"), (False, "text")):
+        values.evaluate.molecules = value
+        assert kinds.of(model.signatures(), values).name == name
 
 
 def test_molecules_are_drawn():
     pytest.importorskip("rdkit")
-    formula, none = pictures.molecules(["CCO", "CC(", ""]), pictures.molecules(["CC("])
-    assert formula.shape[2] == 3 and formula.max() <= 1.0
-    assert formula.min() < 0.5 and none.min() == 1.0
+    formula, none = map(Molecule().picture, (["CCO", "CC(", ""], ["CC("]))
+    assert formula.shape[2] == 3 and formula.dtype == np.uint8
+    assert formula.min() < 128 and none.min() == 255
 
 
 def test_chorales_are_text_and_music(tmp_path):

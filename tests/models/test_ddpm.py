@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 import kerasgen
-from kerasgen import pictures
+from kerasgen import kinds, pictures
 from kerasgen.cli import main
 from kerasgen.diffusion import restoration
 from kerasgen.errors import InputError
@@ -195,7 +195,7 @@ def test_pictures(conditional, small_images):
     """Samples of each class in turn; examples above what is left of them, above what
     the restorers make of that."""
     examples = (small_images / 255.0).astype("float32")
-    found = conditional.pictures(examples)
+    found = kinds.of(conditional.signatures()).pictures(conditional, examples)
     samples = conditional.generate(64, label=np.arange(64) % 3)
     np.testing.assert_array_equal(found["samples"], samples)
     assert not np.allclose(samples[0], samples[1], atol=0.01)

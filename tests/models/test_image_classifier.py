@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kerasgen
+from kerasgen import kinds
 from kerasgen.cli import main
 from kerasgen.errors import InputError
 from kerasgen.models.images import shifted_and_flipped
@@ -35,7 +36,7 @@ def test_it_learns_in_a_users_own_fit(digits, tmp_path):
     np.testing.assert_allclose(served["probabilities"], probabilities, atol=1e-5)
     assert served["features"].shape == (len(test), 8)
 
-    preview = model.preview(test.x[:20] / 255.0, 16)
+    preview = kinds.of(model.signatures()).preview(model, test.x[:20] / 255.0, 16)
     classes = model.predict(preview, verbose=0).argmax(axis=1)
     assert len(preview) == 16 and (np.diff(classes) >= 0).all()
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ class Obedient:
         self.split = split
 
     def signatures(self):
-        inputs = {"seed": seed(), "label": label(10)}
+        inputs = {"seed": seed(), "label": label(SimpleNamespace(classes=10))}
         return {"generate": Signature(None, inputs, ("images",))}
 
     def serve(self, name, seed, label):

@@ -7,9 +7,11 @@ ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1; // more would need headers that static hosts don't send
 
 const model = JSON.parse(document.getElementById("model").textContent);
-const CELLS = 16; // images drawn at once
+// How samples are shown (kerasgen/kinds): of arrays `show(canvas, tensor, i)`, of texts
+// the `title`, `go` and `count` of their panel, and perhaps `show(place, texts)`.
+const kind = await import(new URL("kind.js", document.baseURI).href);
+const CELLS = 16; // samples drawn at once
 const SLIDERS = 16;
-const MOLECULES = 6; // drawn at once
 
 /** Row i of generate(n, seed) has the seed (seed * 2654435761 + i) mod 2^32, as int32. */
 export function rowSeeds(seed, n) {
@@ -30,17 +32,18 @@ function session(name) {
   return sessions[name];
 }
 
-/** Computes a signature; `rows` holds flat arrays, what it lacks has its default. */
+/** The first output of a signature; `rows` holds flat arrays, what it lacks has its
+ * default. */
 async function run(name, rows, n) {
-  const feeds = {};
-  for (const [key, entry] of Object.entries(model.signatures[name].inputs)) {
+  const feeds = {}, { inputs, outputs: [output] } = model.signatures[name];
+  for (const [key, entry] of Object.entries(inputs)) {
     const data = rows[key] ?? new Array(n).fill(entry.default);
     const kind = entry.dtype === "int32" ? Int32Array : Float32Array;
     let rest = data.length / n;
     const shape = entry.shape.slice(1).map((size) => size ?? rest);
     feeds[key] = new ort.Tensor(entry.dtype, kind.from(data), [n, ...shape]);
   }
-  return (await session(name)).run(feeds);
+  return (await (await session(name)).run(feeds))[output];
 }
 
 function element(tag, attributes = {}, ...children) {
@@ -53,22 +56,11 @@ function field(title, input) {
   return element("label", {}, title, input);
 }
 
-/** Paints image `i` of a tensor (batch, height, width, channels) in [0, 1]. */
-function paint(canvas, images, i) {
-  const [, height, width, channels] = images.dims;
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(width, height);
-  const start = i * height * width * channels;
-  for (let p = 0; p < height * width; p++) {
-    for (let c = 0; c < 3; c++) {
-      const value = images.data[start + p * channels + (channels === 1 ? 0 : c)];
-      pixels.data[4 * p + c] = Math.round(255 * value);
-    }
-    pixels.data[4 * p + 3] = 255;
-  }
-  context.putImageData(pixels, 0, 0);
+/** Of a signature: the input that a visitor doesn't choose by a seed or a control. */
+function given(name) {
+  const { inputs } = model.signatures[name];
+  return Object.keys(inputs).find((key) =>
+    !("default" in inputs[key]) && !["seed", "timestep"].includes(key));
 }
 
 /** A panel: title, controls, a place for results, a line that says how it went. */
@@ -130,8 +122,8 @@ function milliseconds(time) {
   return time < 10 ? time.toFixed(1) : Math.round(time);
 }
 
-function imagesPanel(name) {
-  const { node, controls, button, status, work } = panel("images", "Draw from a seed", "Draw");
+function samplesPanel(name) {
+  const { node, controls, button, status, work } = panel("samples", "Draw from a seed", "Draw");
   const seed = seedField();
   const dice = element("button", { type: "button", title: "Another seed" }, "Another seed");
   controls.append(field("seed", seed));
@@ -150,8 +142,8 @@ function imagesPanel(name) {
       if (i) size = Math.min(fits, CELLS - i);
       const before = performance.now();
       const rows = { seed: seeds.slice(i, i + size), ...values(size) };
-      const { images } = await run(name, rows, size);
-      for (let j = 0; j < size; j++) paint(cells[i + j], images, j);
+      const drawn = await run(name, rows, size);
+      for (let j = 0; j < size; j++) kind.show(cells[i + j], drawn, j);
       if (!i) fits = performance.now() - before < 40 ? CELLS : 1;
       if (fits === 1) {
         status.textContent = `${i + 1} of ${CELLS}…`;
@@ -160,8 +152,8 @@ function imagesPanel(name) {
     }
     const time = performance.now() - start;
     node.dataset.milliseconds = time;
-    return `${CELLS} images in ${milliseconds(time)} ms, computed in this page. ` +
-      "The same seed gives the same images in every runtime.";
+    return `${CELLS} samples in ${milliseconds(time)} ms, computed in this page. ` +
+      "The same seed gives the same samples in every runtime.";
   });
   let fits = 1;
   button.onclick = draw;
@@ -198,20 +190,20 @@ function latentsPanel(name, encoder, generator) {
   node.append(element("div", { className: "latents" }, canvas,
     element("div", { className: "sliders" }, ...fields)), status);
 
-  /** The latents of a drawn image, encoded. */
+  /** The latents of a sample, encoded. */
   async function start() {
-    const { images } = await run(generator, { seed: rowSeeds(Number(seed.value), 1) }, 1);
-    const outputs = await run(encoder, { images: images.data }, 1);
-    latents = Float32Array.from((outputs.mean ?? outputs.latents).data);
+    const { data } = await run(generator, { seed: rowSeeds(Number(seed.value), 1) }, 1);
+    const encoded = await run(encoder, { [given(encoder)]: data }, 1);
+    latents = Float32Array.from(encoded.data);
     return show();
   }
 
   async function show() {
     sliders.forEach((slider, i) => { slider.value = latents[i]; });
     const begin = performance.now();
-    const { images } = await run(name, { latents, ...values(1) }, 1);
+    const decoded = await run(name, { latents, ...values(1) }, 1);
     const time = performance.now() - begin;
-    paint(canvas, images, 0);
+    kind.show(canvas, decoded, 0);
     return `Decoded in ${milliseconds(time)} ms.` +
       (count < size ? ` The first ${count} of ${size} dimensions.` : "");
   }
@@ -234,19 +226,20 @@ function normals(seed, n) {
 /** Every step of DDIM (Song et al., 2021, eq. 12 with sigma 0), to look at. */
 function denoisingPanel(name) {
   const { node, controls, button, status, work } =
-    panel("denoising", "Watch noise become an image", "Denoise");
-  const { noisy_images: { shape: [, ...shape] } } = model.signatures[name].inputs;
+    panel("denoising", "Watch noise become a sample", "Denoise");
+  const input = given(name);
+  const { [input]: { shape: [, ...shape] } } = model.signatures[name].inputs;
   const { alpha_bar: alphaBar } = model.constants;
   const seed = seedField();
   const steps = element("input",
     { type: "number", name: "steps", value: 25, min: 1, max: 100, step: 1 });
   controls.append(field("seed", seed), field("steps", steps));
-  const values = options(name, controls, ["noisy_images", "timestep"]);
+  const values = options(name, controls, [input, "timestep"]);
   controls.append(button);
   const [noisy, clean] = [element("canvas"), element("canvas")];
   const place = element("input", { type: "range", min: 0, value: 0, step: 1 });
   node.append(element("div", { className: "pair" },
-    field("the image, with its noise", noisy), field("what the network sees in it", clean)),
+    field("the sample, with its noise", noisy), field("what the network sees in it", clean)),
   field("step", place), status);
 
   let film = []; // [x, x_0] of each step, in [-1, 1]
@@ -254,7 +247,7 @@ function denoisingPanel(name) {
     place.value = i;
     for (const [canvas, x] of [[noisy, film[i][0]], [clean, film[i][1]]]) {
       const data = x.map((value) => Math.min(1, Math.max(0, (value + 1) / 2)));
-      paint(canvas, { dims: [1, ...shape], data }, 0);
+      kind.show(canvas, { dims: [1, ...shape], data }, 0);
     }
   };
   place.oninput = () => film.length && show(Math.min(place.value, film.length - 1));
@@ -267,8 +260,8 @@ function denoisingPanel(name) {
     place.max = n - 1;
     const time = (i) => Math.round((alphaBar.length - 1) * (n > 1 ? 1 - i / (n - 1) : 1));
     for (let i = 0; i < n; i++) {
-      const rows = { noisy_images: x, timestep: [time(i)], ...values(1) };
-      const { noise: { data: eps } } = await run(name, rows, 1);
+      const rows = { [input]: x, timestep: [time(i)], ...values(1) };
+      const { data: eps } = await run(name, rows, 1);
       const [now, then] = [alphaBar[time(i)], i + 1 < n ? alphaBar[time(i + 1)] : 1];
       const levels = [now, 1 - now, then, 1 - then].map(Math.sqrt);
       const [alpha, sigma, nextAlpha, nextSigma] = levels;
@@ -300,8 +293,8 @@ function textPanel(name, title, go) {
   const values = options(name, controls, ["token_ids", "seed"]);
   controls.append(button);
   const answer = element("pre", { className: "answer" });
-  const drawings = element("div", { className: "molecules" });
-  node.append(...(model.molecules ? [drawings] : []), answer, status);
+  const drawings = element("div", { className: "drawings" });
+  node.append(...(kind.show ? [drawings] : []), answer, status);
 
   const complete = () => work(async () => {
     const ids = codec.encode(prompt.value);
@@ -309,11 +302,11 @@ function textPanel(name, title, go) {
       throw new Error(`The text has ${ids.length} tokens, the model's context ${codec.context}.`);
     }
     await session(name);
-    const n = model.molecules ? MOLECULES : 1;
+    const n = kind.count;
     const begin = performance.now();
     const rows = { token_ids: new Array(n).fill(ids).flat(), ...values(n) };
     if (sampled) rows.seed = rowSeeds(Math.trunc(Number(seed.value)), n);
-    const { output_ids: { dims: [, length], data } } = await run(name, rows, n);
+    const { dims: [, length], data } = await run(name, rows, n);
     const time = performance.now() - begin;
     node.dataset.milliseconds = time;
     const texts = Array.from({ length: n }, (_, i) =>
@@ -323,7 +316,7 @@ function textPanel(name, title, go) {
       return [i ? "\n" : "", element("i", {}, known), text.slice(known.length)];
     }));
     node.dataset.text = texts.join("\n");
-    if (model.molecules) await drawMolecules(drawings, texts);
+    kind.show?.(drawings, texts);
     const made = n * (length - (sampled ? ids.length : 0));
     return `${made} tokens in ${milliseconds(time)} ms, computed in this page.`;
   });
@@ -331,27 +324,12 @@ function textPanel(name, title, go) {
   return complete;
 }
 
-/** Structural formulas of SMILES; what is no molecule says so. */
-async function drawMolecules(place, texts) {
-  const { default: Smiles } = await import("./lib/smiles-drawer.min.mjs");
-  const drawer = new Smiles.SvgDrawer({ width: 240, height: 180, padding: 12 });
-  const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  place.replaceChildren(...texts.map((text) => {
-    const image = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    let drawn = element("p", {}, "not a molecule");
-    Smiles.parse(text, (tree) => { drawer.draw(tree, image, theme); drawn = image; },
-      () => {});
-    return element("figure", { title: text }, drawn);
-  }));
-}
-
-const { images, latents, encoder, denoiser, text, translation } = model.panels;
+const { samples, latents, encoder, denoiser, text, translation } = model.panels;
 const first = [
-  images && imagesPanel(images),
-  latents && latentsPanel(latents, encoder, images),
+  samples && samplesPanel(samples),
+  latents && latentsPanel(latents, encoder, samples),
   denoiser && model.constants.alpha_bar && denoisingPanel(denoiser),
-  text && (model.molecules ? textPanel(text, "Draw molecules", "Draw")
-    : textPanel(text, "Continue a text", "Write")),
+  text && textPanel(text, kind.title, kind.go),
   translation && textPanel(translation, "Translate", "Translate"),
 ].filter(Boolean);
 for (const start of first) await start();

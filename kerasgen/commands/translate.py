@@ -1,0 +1,25 @@
+"""Translate texts."""
+
+from kerasgen.commands.options import out_file, texts
+from kerasgen.export.server import server
+from kerasgen.loading import codec, load_keras
+from kerasgen.places import find
+from kerasgen.quiet import import_tensorflow
+
+
+def run(options):
+    sources = texts(options)
+    out = None if options.attention is None else out_file(options.attention, [".png"])
+    place = find(options.model)
+    import_tensorflow()
+    from kerasgen import pictures
+    from kerasgen.models.translator import translations
+
+    settings = {} if options.beam is None else {"beam": options.beam}
+    serve, _ = server(place, options.runtime, "translate_ids", settings)
+    found = translations(serve, codec(place), sources)
+    for text in found:
+        print(text)
+    if out:
+        weights = load_keras(place.keras).attention(sources[0], found[0])
+        pictures.write_image(out, pictures.heatmap(*weights))
