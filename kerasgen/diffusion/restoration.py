@@ -8,7 +8,6 @@ import functools
 
 import numpy as np
 from keras import ops
-from scipy import ndimage
 from scipy.fft import dct
 
 from kerasgen import inputs, random
@@ -208,53 +207,3 @@ def _both_sides(rows, columns, images):
 
 def _constant(values):
     return ops.convert_to_tensor(values.astype("float32"))
-
-
-# Damage: signature -> function of (model, images `(n, …)`) to its inputs but the seed.
-
-
-def lower_half_lost(model, images):
-    mask = np.zeros((*images.shape[:3], 1), "float32")
-    mask[:, images.shape[1] // 2 :] = 1.0
-    return {"images": images * (1.0 - mask), "mask": mask}
-
-
-def noise_added(model, images, noise_level: float = 0.2):
-    z = random.normal(random.row_seeds(0, len(images)), images.shape[1:])
-    level = np.full(len(images), noise_level, "float32")
-    return {"images": images + noise_level * np.asarray(z), "noise_level": level}
-
-
-def made_small(model, images):
-    height, width, channels = model.image_shape
-    k = model.scale
-    cells = images.reshape(-1, height // k, k, width // k, k, channels)
-    return {"small_images": cells.mean(axis=(2, 4))}
-
-
-def blurred(model, images):
-    sigma = (0, model.blur, model.blur, 0)
-    return {"images": ndimage.gaussian_filter(images, sigma, mode="reflect")}
-
-
-DAMAGES = {
-    "inpaint": lower_half_lost,
-    "denoise": noise_added,
-    "super_resolve": made_small,
-    "deblur": blurred,
-}
-
-
-def pictures(model, examples) -> dict[str, np.ndarray]:
-    """Title -> `(24, …)`: 8 examples, what is left of them, and what is restored."""
-    images = np.asarray(examples[:8], "float32")
-    shown = {}
-    for name, damage in DAMAGES.items():
-        inputs = damage(model, images)
-        left = next(iter(inputs.values()))
-        enlarged = left.repeat(images.shape[1] // left.shape[1], axis=1)
-        enlarged = enlarged.repeat(images.shape[2] // left.shape[2], axis=2)
-        seeds = random.row_seeds(0, len(images))
-        restored = model.serve(name, **inputs, seed=seeds)["restored"]
-        shown[name] = np.concatenate([images, enlarged, restored])
-    return shown

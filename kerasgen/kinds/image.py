@@ -95,9 +95,7 @@ export function show(canvas, { dims: [, height, width, channels], data }, i) {
         if hasattr(model, "traverse"):
             found["traversal"] = model.traverse(examples[:1])
         if "inpaint" in served:
-            from kerasgen.diffusion import restoration
-
-            found |= restoration.pictures(model, examples)
+            found |= restorations(model, examples)
         return found
 
 
@@ -116,3 +114,22 @@ def classified(model, examples, n: int):
     images = np.asarray(examples[:n])
     found = model.serve("classify", images=images)["probabilities"]
     return images[np.lexsort((-found.max(axis=1), found.argmax(axis=1)))]
+
+
+def restorations(model, examples):
+    """Title -> `(24, …)`: 8 examples, what is left of them, and what is restored."""
+    import numpy as np
+
+    from kerasgen.diffusion.damage import DAMAGES
+    from kerasgen.random import row_seeds
+
+    images, found = np.asarray(examples[:8], "float32"), {}
+    for name, damage in DAMAGES.items():
+        inputs = damage(model, images)
+        left = next(iter(inputs.values()))
+        for axis in (1, 2):
+            left = left.repeat(images.shape[axis] // left.shape[axis], axis)
+        seeds = row_seeds(0, len(images))
+        restored = model.serve(name, **inputs, seed=seeds)["restored"]
+        found[name] = np.concatenate([images, left, restored])
+    return found

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from kerasgen.diffusion.restoration import DAMAGES
+from kerasgen.diffusion.damage import DAMAGES
 from kerasgen.metrics import features
 from kerasgen.random import row_seeds
 from kerasgen.rows import in_parts

@@ -6,7 +6,7 @@ import numpy as np
 
 import kerasgen
 from kerasgen import metrics, recipe
-from kerasgen.diffusion.restoration import DAMAGES
+from kerasgen.diffusion.damage import DAMAGES
 
 
 def judged(halves, classifier, serve):

@@ -12,7 +12,7 @@ from keras import ops
 import kerasgen
 from kerasgen import kinds, pictures
 from kerasgen.cli import main
-from kerasgen.diffusion import restoration
+from kerasgen.diffusion.damage import DAMAGES
 from kerasgen.errors import InputError
 from kerasgen.random import Noise, integers, normal, row_seeds, uniform
 
@@ -201,9 +201,9 @@ def test_pictures(conditional, small_images):
     assert not np.allclose(samples[0], samples[1], atol=0.01)
     ends = conditional.serve("generate", seed=[0, 1])["images"]
     np.testing.assert_allclose(found["interpolation"][[0, -1]], ends, atol=1e-3)
-    assert set(found) == {"samples", "interpolation", *restoration.DAMAGES}
+    assert set(found) == {"samples", "interpolation", *DAMAGES}
     seeds = row_seeds(0, 8)
-    for name, damage in restoration.DAMAGES.items():
+    for name, damage in DAMAGES.items():
         originals, left, restored = np.split(found[name], 3)
         np.testing.assert_array_equal(originals, examples[:8])
         inputs = damage(conditional, examples[:8])

@@ -7,7 +7,7 @@ from gaussian import Gaussian
 from scipy import ndimage
 
 import kerasgen
-from kerasgen.diffusion import restoration
+from kerasgen.diffusion import damage
 from kerasgen.random import row_seeds
 
 N = 4000
@@ -37,7 +37,7 @@ def restored(model, name, inputs):
 
 
 def test_inpainting_keeps_the_pixels_that_are_known(model, images):
-    inputs = restoration.lower_half_lost(model, images)
+    inputs = damage.lower_half_lost(model, images)
     found = restored(model, "inpaint", inputs)
     np.testing.assert_array_equal(found[:, :4], images[:, :4])
     assert not np.allclose(found[:, 4:], images[:, 4:], atol=0.01)
@@ -46,28 +46,28 @@ def test_inpainting_keeps_the_pixels_that_are_known(model, images):
 
 
 def test_super_resolution_has_the_small_image_as_its_means(model, images):
-    inputs = restoration.made_small(model, images)
+    inputs = damage.made_small(model, images)
     found = restored(model, "super_resolve", inputs)
-    again = restoration.made_small(model, found)
+    again = damage.made_small(model, found)
     np.testing.assert_allclose(again["small_images"], inputs["small_images"], atol=1e-5)
     assert found.std() > inputs["small_images"].std()
 
 
 def test_deblurring_has_the_blurred_image_as_its_blur(model, images):
-    inputs = restoration.blurred(model, images)
+    inputs = damage.blurred(model, images)
     found = restored(model, "deblur", inputs)
-    again = restoration.blurred(model, found)
+    again = damage.blurred(model, found)
     np.testing.assert_allclose(again["images"], inputs["images"], atol=0.01)
     assert np.abs(found - images).mean() < np.abs(inputs["images"] - images).mean()
 
 
 def test_damage_is_what_it_is_called(model, images):
-    noisy = restoration.noise_added(model, images, 0.1)
+    noisy = damage.noise_added(model, images, 0.1)
     assert (noisy["images"] - images).std() == pytest.approx(0.1, rel=0.1)
-    small = restoration.made_small(model, images)["small_images"]
+    small = damage.made_small(model, images)["small_images"]
     assert small.shape == (3, 4, 6, 3)
     np.testing.assert_allclose(small[0, 1, 2], images[0, 2:4, 4:6].mean((0, 1)), 1e-5)
-    blurred = restoration.blurred(model, images)["images"]
+    blurred = damage.blurred(model, images)["images"]
     one = ndimage.gaussian_filter(images[1, :, :, 2], 1.5, mode="reflect")
     np.testing.assert_allclose(blurred[1, :, :, 2], one, atol=1e-6)
 
