@@ -1,8 +1,6 @@
 """Say which class texts are of, and which words decided."""
 
 from kerasgen.commands.options import texts
-from kerasgen.export.server import server
-from kerasgen.loading import codec
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
@@ -13,6 +11,9 @@ def run(options):
     import_tensorflow()
     from rich.console import Console
     from rich.text import Text
+
+    from kerasgen.export.server import server
+    from kerasgen.loading import codec
 
     serve, _ = server(place, options.runtime, "classify_ids")
     coded, console = codec(place), Console(highlight=False, soft_wrap=True)

@@ -3,8 +3,6 @@
 from kerasgen import kinds
 from kerasgen.commands.options import chosen, out_file, progress, sampler, say
 from kerasgen.errors import InputError, unknown
-from kerasgen.export.server import server
-from kerasgen.loading import load_keras
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
@@ -20,6 +18,8 @@ def run(options):
             raise unknown("evaluation", name, kinds.evaluations())
     import_tensorflow()
     from kerasgen import data, metrics
+    from kerasgen.export.server import server
+    from kerasgen.loading import load_keras
     from kerasgen.metrics import record
 
     own = load_keras(place.keras)

@@ -7,7 +7,6 @@ from kerasgen.commands.options import chosen, sampler, say
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, unknown
 from kerasgen.files import read_json
-from kerasgen.loading import load_keras
 from kerasgen.places import find, label_names
 from kerasgen.quiet import import_tensorflow
 
@@ -24,6 +23,7 @@ def run(options):
         raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
     out = Path(options.out or Path("saved_models") / recipe.name)
     import_tensorflow()
+    from kerasgen.loading import load_keras
     from kerasgen.metrics import identity
 
     own = load_keras(place.keras)

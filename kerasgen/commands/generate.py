@@ -11,8 +11,6 @@ from kerasgen.commands.options import (
     sampler,
     say,
 )
-from kerasgen.export.server import server
-from kerasgen.loading import codec
 from kerasgen.places import find, label_names
 from kerasgen.quiet import import_tensorflow
 
@@ -32,6 +30,8 @@ def run(options):
     place = find(options.model)
     recipe = recipe_of(place)
     import_tensorflow()
+    from kerasgen.export.server import server
+
     serve, signatures = server(place, options.runtime, "generate", sampler(options))
     kind, described = kinds.of(signatures, recipe), signatures["generate"]
     check_suffix(out, kind)
@@ -56,6 +56,7 @@ def run(options):
 def _conditions(options, place, inputs):
     """What is asked for, as inputs; and the codec of a model that takes texts."""
     from kerasgen.data.classes import number
+    from kerasgen.loading import codec
 
     conditions = {name: getattr(options, name) for name in CONDITIONS}
     if options.label is not None and "label" in inputs:

@@ -5,7 +5,6 @@ from pathlib import Path
 from kerasgen import kinds
 from kerasgen.commands.options import check_suffix, out_file, progress, say
 from kerasgen.errors import InputError
-from kerasgen.export.server import server
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
@@ -29,6 +28,7 @@ def run(options):
     import_tensorflow()
     import numpy as np
 
+    from kerasgen.export.server import server
     from kerasgen.rows import in_parts
 
     serve, signatures = server(place, options.runtime, task)

@@ -1,8 +1,6 @@
 """Translate texts."""
 
 from kerasgen.commands.options import out_file, texts
-from kerasgen.export.server import server
-from kerasgen.loading import codec, load_keras
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
@@ -13,6 +11,8 @@ def run(options):
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
+    from kerasgen.export.server import server
+    from kerasgen.loading import codec, load_keras
     from kerasgen.models.translator import translations
 
     settings = {} if options.beam is None else {"beam": options.beam}
