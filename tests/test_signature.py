@@ -6,8 +6,8 @@ from keras import ops
 
 from kerasgen import backend
 from kerasgen.errors import InputError
-from kerasgen.inputs import Input, require_range, seed
-from kerasgen.signature import Signature
+from kerasgen.inputs import Input, label, require_range, seed
+from kerasgen.signature import Signature, served, signatures_of
 
 
 @pytest.fixture
@@ -151,3 +151,52 @@ def test_manifests_of_older_artifacts_have_no_limits():
     with pytest.raises(InputError, match="label must be at least -1 and at most 9"):
         require_range("label", np.array([10]), older)
     require_range("images", np.array([1.0]), {"dtype": "float32", "range": [0.0, 1.0]})
+
+
+class Base:
+    """As much of a model as `served` asks for."""
+
+    classes = 0
+
+    def signature(self, function, inputs, outputs, **options):
+        return Signature(function, inputs, outputs, **options)
+
+    @served({"seed": seed, "label": label}, ["x"], about="how", name="generate")
+    def sample(self, seed, label=None):
+        return ops.cast(seed, "float32") * self.factor()
+
+    @served({"x": lambda model: {"a": Input(), "b": Input()}}, ["y"])
+    def added(self, **values):
+        return {"y": sum(values.values())}
+
+    def factor(self):
+        return 2.0
+
+
+class Derived(Base):
+    classes = 3
+
+    @served({"x": lambda model: Input()}, ["low", "high"])
+    def both(self, x):
+        return -x, x
+
+    def factor(self):
+        return 3.0
+
+    def added(self, **values):  # still a signature, computed by this
+        return {"y": 10.0 * sum(values.values())}
+
+
+def test_methods_become_signatures():
+    found = signatures_of(Derived())
+    assert [*found] == ["both", "generate", "added"]  # one's own first
+    assert found["both"](x=[1.5]) == {"low": [-1.5], "high": [1.5]}
+    assert found["generate"](seed=[2])["x"].tolist() == [6.0]
+    assert found["added"](a=[1.0], b=[2.0])["y"].tolist() == [30.0]
+    assert [*found["generate"].inputs] == ["seed", "label"]
+    assert found["generate"].inputs["label"].high == 3
+    assert found["generate"].about == "how"
+    plain = signatures_of(Base())
+    assert [*plain] == ["generate", "added"]
+    assert [*plain["generate"].inputs] == ["seed"]  # it has no classes
+    assert plain["added"](a=[1.0], b=[2.0])["y"].tolist() == [3.0]
