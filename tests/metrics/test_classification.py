@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from kerasgen import recipe
+from kerasgen.codec import Codec
 from kerasgen.data import Split
-from kerasgen.data.text import Rows, texts
+from kerasgen.data.text import texts
 from kerasgen.errors import InputError
 from kerasgen.metrics.classification import calibration_gaps, figures
+from kerasgen.tokenizers import Characters
 
 
 def test_the_gap_of_each_bin_counts_by_its_share():
@@ -30,14 +32,15 @@ def test_a_calibrated_classifier_has_none():
 def test_texts_are_judged_by_their_tokens():
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
     model = SimpleNamespace(
-        examples=lambda split, recipe: Rows(np.arange(8).reshape(4, 2) + 1, split.y),
+        codec=Codec(Characters("abcd"), False, 2),
+        writes=None,
         preprocess=lambda x, y: {"token_ids": x, "label": y},
     )
     asked = []
 
     def serve(name, token_ids):
         asked.append(name)
-        return {"probabilities": p[(token_ids[:, 0] - 1) // 2]}
+        return {"probabilities": p[token_ids[:, 0] - 2]}
 
     split = Split(texts(["a", "b", "c", "d"]), np.array([0, 1, 0, 1], "int32"))
     values = recipe.read("classifier_cldr", {"evaluate.batch_size": 3})

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kerasgen import kinds, recipe
-from kerasgen.data.text import _split, tokenized
+from kerasgen.codec import Codec
+from kerasgen.data.text import _split
 from kerasgen.kinds import music
 from kerasgen.kinds.molecule import Molecule
 from kerasgen.metrics import molecules, text
@@ -19,14 +20,11 @@ SHARES = np.array([0.0, 0.1, 0.2, 0.3, 0.4])  # of padding, the end, "a", "b" an
 class Unigram:
     """Predicts every token with its share, whatever came before."""
 
-    def __init__(self, windows, context=5, letters="abc"):
-        self.tokenizer = Characters(letters)
-        self.windows, self.context = windows, context
-        self.seen = []
+    writes = "x"
 
-    def examples(self, split, recipe):
-        ends = not self.windows
-        return tokenized(split, self.tokenizer, self.context, self.windows, ends)
+    def __init__(self, windows, context=5, letters="abc"):
+        self.codec = Codec(Characters(letters), not windows, context)
+        self.windows, self.seen = windows, []
 
     def signatures(self):
         return {"logits": {"inputs": {"token_ids": {}}, "outputs": ["logits"]}}

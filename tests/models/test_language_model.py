@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,9 +15,12 @@ from keras import ops
 import kerasgen
 from kerasgen import data, decoding, loading, places, random, recipe
 from kerasgen.building import create
-from kerasgen.data.text import Windows, cut, tokenized
+from kerasgen.codec import Codec
+from kerasgen.data.examples import Windows, examples
+from kerasgen.data.text import cut
 from kerasgen.errors import InputError
-from kerasgen.export import contents, server
+from kerasgen.export import contents
+from kerasgen.export.server import server
 from kerasgen.random import row_seeds
 from kerasgen.tokenizers import Bytes, Characters, SentencePiece
 
@@ -324,11 +328,15 @@ def test_short_texts_are_one_padded_window():
 def test_texts_are_rows_or_one_long_row():
     split = data.load_splits("bundled:python_docs", None)[0]["train"].take(slice(2))
     split.x[:] = ["ab", "é"]
-    rows = tokenized(split, Bytes(), 3, windows=False, ends=True)
+    marked, plain = (
+        SimpleNamespace(codec=Codec(Bytes(), ends, 3), writes="x")
+        for ends in (True, False)
+    )
+    rows = examples(marked, split, windows=False)
     assert rows.x.tolist() == [[1, 99, 100, 1], [1, 0xC3 + 2, 0xA9 + 2, 1]]
-    long = tokenized(split, Bytes(), 3, windows=True, ends=True)
+    long = examples(marked, split, windows=True)
     assert long.tokens.tolist() == [1, 99, 100, 1, 0xC3 + 2, 0xA9 + 2, 1]
-    plain = tokenized(split, Bytes(), 3, windows=True, ends=False)
+    plain = examples(plain, split, windows=True)
     assert plain.tokens.tolist() == [99, 100, 0xC3 + 2, 0xA9 + 2]
 
 
