@@ -191,7 +191,7 @@ def translate(options):
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
-    from kerasgen.models.translator import translations
+    from kerasgen.codec import translations
     from kerasgen.zoo import codec, load_keras, server
 
     settings = {} if options.beam is None else {"beam": options.beam}
