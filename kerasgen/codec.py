@@ -31,6 +31,11 @@ class Codec:
     cut: bool = False
     labels: Sequence[str] = ()
 
+    @property
+    def start(self) -> list[int]:
+        """The tokens that every row begins with."""
+        return [END] if self.ends else []
+
     def ids(self, prompts: Sequence[str]) -> np.ndarray:
         """int32 `(n, T)`, right-padded with 0.
 
@@ -43,8 +48,7 @@ class Codec:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise not_utf8("a text", error) from error
-        start = [END] if self.ends else []
-        rows = [start + list(self.tokenizer.encode(text)) for text in prompts]
+        rows = [self.start + list(self.tokenizer.encode(text)) for text in prompts]
         longest = max(map(len, rows), default=0)
         if self.cut:
             rows = [row[: self.context] for row in rows]
@@ -124,3 +128,29 @@ class Codec:
         if not good:
             raise damaged(path, "a tokenizer")
         return coded
+
+
+def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str]:
+    """Translations of texts by a `translate_ids` signature, those of about one length
+    together; of a blank text there is nothing to translate.
+
+    Args:
+        serve: computes signatures, `(name, **arrays) -> dict`.
+        codec: the model's.
+        texts: to be translated.
+        size: how many at a time.
+        progress: wraps an iterable in a bar: `(iterable, title, total)`.
+    """
+    ids = codec.ids([text if text.strip() else "" for text in texts])
+    lengths = (ids != 0).sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    order = [row for row in order if texts[row].strip()]
+    starts = range(0, len(order), size)
+    found = [""] * len(texts)
+    for start in progress(starts, "translating", len(starts)) if progress else starts:
+        rows = order[start : start + size]
+        part = ids[rows, : max(1, lengths[rows].max())]
+        outputs = serve("translate_ids", token_ids=part)["output_ids"]
+        for row, text in zip(rows, codec.texts(outputs), strict=True):
+            found[row] = text
+    return found

@@ -106,6 +106,13 @@ def require_within(low: float, high: float, **values: float) -> None:
         require(good, name, f"in [{low:g}, {high:g}]", value)
 
 
+def require_share(**values: float) -> None:
+    """Raise `InputError` unless each value is a number in [0, 1)."""
+    for name, value in values.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        require(number and 0.0 <= value < 1.0, name, "in [0, 1)", value)
+
+
 def require_positive(**values: int) -> None:
     """Raise `InputError` unless each value is a whole number of at least 1."""
     for name, value in values.items():

@@ -128,9 +128,96 @@ def label(model) -> Input | None:
     return Input((), "int32", low=-1, high=model.classes, default=-1, outside=-1)
 
 
-def token_ids(vocabulary: int, longest: int | None = None) -> Input:
-    """int32 tokens, `(batch, length)`, 0 where there is none."""
-    return Input((None,), "int32", 0, vocabulary, outside=0, longest=longest)
+def choice(*values, **about) -> Input:
+    """A float32 or int32 a row, for which these are examples."""
+    entry = Input(**about)
+
+    def examples(batch, rng, length):
+        return rng.choice(values, batch).astype(entry.dtype)
+
+    return dataclasses.replace(entry, examples=examples)
+
+
+def prompt(model) -> Input:
+    """int32 tokens, `(batch, length)`, 0 where there is none.
+
+    Examples are right-padded, and begin as the model's texts do; the first is full.
+    """
+
+    def examples(batch, rng, length):
+        ids = rng.integers(2, model.tokenizer.size, (batch, length), dtype="int32")
+        ids[:, : len(model.codec.start)] = model.codec.start
+        lengths = rng.integers(1, length + 1, batch)
+        lengths[0] = length
+        return ids * (np.arange(length) < lengths[:, None])
+
+    size = model.tokenizer.size
+    return Input((None,), "int32", 0, size, outside=0, examples=examples)
+
+
+def token_ids(model) -> Input:
+    """As `prompt`, of which the model reads the first `context` tokens."""
+    return dataclasses.replace(prompt(model), longest=model.context)
+
+
+def text(model) -> Input:
+    """Strings, `(batch,)`."""
+
+    def examples(batch, rng, length):
+        texts = model.codec.texts(prompt(model).examples(batch, rng, length))
+        return np.array([text.encode() for text in texts], "S")
+
+    return Input((), "string", examples=examples)
+
+
+def sampling(model) -> dict[str, Input]:
+    """How tokens are drawn, one a row; see `kerasgen.decoding.sample`."""
+    heat = {"low": 0.0, "high": 100.0, "default": model.temperature}
+    share = {"low": 1e-6, "high": 1.0, "default": 1.0}
+    count, most = {"dtype": "int32", "low": 0}, model.max_new_tokens_limit
+    new = {"high": most + 1, "default": model.max_new_tokens}
+    return {
+        "seed": seed(),
+        "temperature": choice(0.0, 0.7, 1.0, **heat),
+        "top_k": choice(0, 3, 10, **count, default=0),
+        "top_p": choice(0.8, 1.0, **share, within="above 0 and at most 1"),
+        "max_new_tokens": choice(*range(1, min(most, 12) + 1), **count, **new),
+    }
+
+
+def last_token(model) -> Input:
+    """The token that was written last: int32 `(batch, 1)`."""
+    return Input((1,), "int32", 0, model.tokenizer.size, outside=0)
+
+
+def position(model=None) -> Input:
+    """Where it stands, int32 `(batch, 1)`: examples are after all that came before."""
+
+    def examples(batch, rng, length):
+        return np.full((batch, 1), length, "int32")
+
+    return Input((1,), "int32", 0, examples=examples)
+
+
+def mask(model=None) -> Input:
+    """1 where there is a token, and 0 where there is none: int32 `(batch, length)`. In
+    examples the first is there: no text is empty."""
+
+    def examples(batch, rng, length):
+        seen = rng.integers(0, 2, (batch, length), dtype="int32")
+        seen[:, 0] = 1
+        return seen
+
+    return Input((None,), "int32", 0, 2, examples=examples)
+
+
+def mask_with_last(model=None) -> Input:
+    """As `mask`, of what came before and one more token; in examples all are there."""
+
+    def examples(batch, rng, length):
+        return np.ones((batch, length + 1), "int32")
+
+    return dataclasses.replace(mask(model), examples=examples)
 
 
 def require_range(name: str, values: np.ndarray, described: Mapping) -> None:

@@ -58,8 +58,14 @@ def gumbel(seed, shape=(), stream=0):
 
     Uses 23 bits at the middle of their intervals, so that both logarithms are finite.
     """
-    bits = ops.cast(_shift(_bits(seed, shape, stream), 9), "float32")
-    return -ops.log(-ops.log((bits + 0.5) * 2.0**-23))
+    return _gumbel(_bits(seed, shape, stream))
+
+
+def gumbel_at(seed, index, stream=0):
+    """Of `gumbel(seed, (n,), stream)` the numbers at `index`, int32 `(rows, m)`, in
+    [0, n): float32 of that shape. Only they are computed."""
+    key = ops.expand_dims(fold(seed, stream), 1)
+    return _gumbel(_mix(ops.bitwise_xor(key, _mix(ops.cast(index, "uint32")))))
 
 
 def integers(seed, high, shape=(), stream=0):
@@ -113,6 +119,11 @@ def _bits(seed, shape, stream):
     index = _mix_numpy(np.arange(math.prod(shape), dtype="uint32"))
     bits = _mix(ops.bitwise_xor(key, ops.convert_to_tensor(index[None])))
     return ops.reshape(bits, (-1, *shape))
+
+
+def _gumbel(bits):
+    middle = ops.cast(_shift(bits, 9), "float32") + 0.5
+    return -ops.log(-ops.log(middle * 2.0**-23))
 
 
 def _mix(x):

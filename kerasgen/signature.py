@@ -50,7 +50,6 @@ class Signature:
         variables: Sequence = (),
         int8: bool = False,
         loops: bool = False,
-        examples: Callable | None = None,
         about: str = "",
         constants: Mapping | None = None,
     ):
@@ -63,7 +62,7 @@ class Signature:
         self.tolerance, self.loops = tolerance, loops
         self.only, self.why, self.int8 = only, why, int8
         self.about, self.constants = about, dict(constants or {})
-        self.variables, self.examples = variables, examples
+        self.variables = variables
         self._compiled = None
 
     def specs(self) -> list:
@@ -145,9 +144,8 @@ class Signature:
     def example(self, batch: int, seed: int = 0, length: int = 8) -> dict:
         """Random inputs in range for `batch` rows, equal for equal arguments."""
         rng = np.random.default_rng([seed, batch, length])
-        given = self.examples(batch, rng, length) if self.examples else {}
         return {
-            name: given[name] if name in given else entry.example(batch, rng, length)
+            name: entry.example(batch, rng, length)
             for name, entry in self.inputs.items()
         }
 

@@ -1,4 +1,4 @@
-"""Searches as one would write them first: what the ones in graphs are compared with."""
+"""Decoding as one would write it first: what the one in graphs is compared with."""
 
 import numpy as np
 
@@ -37,3 +37,12 @@ def beam_search(logits_after, limit, beams, alpha, start=1, stop=1):
             break
     score, tokens = best
     return tokens, score
+
+
+def likely(scores, top_k, top_p):
+    """Of one row of scores those that may be drawn; all others are -inf."""
+    order = np.argsort(-scores, kind="stable")[: top_k or None]
+    share = np.exp(scores[order].astype("float64") - scores.max())
+    share /= share.sum()
+    least = scores[order[(np.cumsum(share) - share < top_p) | (top_p >= 1.0)]].min()
+    return np.where(scores >= least, scores, -np.inf)

@@ -1,10 +1,12 @@
 """Decoding does what each option says, on a Markov chain whose scores are known."""
 
 import numpy as np
+import plain
 import pytest
 from keras import ops
 
 from kerasgen import decoding, random
+from kerasgen.decoding import drawing, scores
 
 VOCABULARY = 7
 TABLE = (
@@ -199,10 +201,15 @@ NUCLEUS = np.log(np.array([[0.6, 0.2, 0.12, 0.08]], "float32"))
     ],
 )
 def test_the_nucleus_is_the_fewest_with_that_share(top_k, top_p, kept):
-    k, p = np.array([top_k], "int32"), np.array([top_p], "float32")
-    found = np.asarray(decoding.limited(NUCLEUS, k, p))[0]
-    np.testing.assert_array_equal(found[:kept], NUCLEUS[0, :kept])
-    assert (found[kept:] == decoding.LOWEST).all()
+    assert np.isfinite(plain.likely(NUCLEUS[0], top_k, top_p)).sum() == kept
+    least = threshold(NUCLEUS, [top_k], [top_p])
+    assert (NUCLEUS[0] >= least).sum() == kept
+
+
+def threshold(rows, top_k, top_p):
+    """`drawing.threshold` of rows whose scores are in order."""
+    count = np.where(np.array(top_k) > 0, top_k, rows.shape[1]).astype("int32")
+    return np.asarray(drawing.threshold(rows, rows, count, np.float32(top_p)))
 
 
 @pytest.mark.parametrize(("temperature", "kept"), [(0.5, 1), (1.0, 2), (2.0, 3)])
@@ -211,7 +218,7 @@ def test_the_nucleus_is_that_of_the_temperature(temperature, kept):
     0.24, 0.19, 0.15."""
     n = 3000
     full = np.full(n, 1.0, "float32")
-    found = decoding.choose(
+    found = drawing.next_tokens(
         np.repeat(NUCLEUS, n, axis=0),
         random.row_seeds(1, n),
         7,
@@ -241,11 +248,69 @@ def test_what_a_row_is_chosen_among_is_its_own_affair():
     """Where a neighbour asks for the best only: rounded, the first token's share is 1,
     and still all others may be chosen."""
     logits = np.float32([[50.0, 0.0, -50.0]] * 2)
-    found = np.asarray(decoding.limited(logits, np.int32([0, 1]), np.float32([1, 1])))
-    assert found[0].tolist() == logits[0].tolist()
-    assert found[1].tolist() == [50.0, decoding.LOWEST, decoding.LOWEST]
+    assert threshold(logits, [0, 1], [1.0, 1.0]).tolist() == [-50.0, 50.0]
+
+
+# Of a vocabulary that is larger than what a choice is settled among as a rule.
+
+LARGE = 5000
+
+
+def large(flat: float, rows: int):
+    """Scores that are the nearer to each other, the larger `flat` is."""
+    rng = np.random.default_rng(3)
+    return (rng.normal(0.0, 6.0, (rows, LARGE)) / flat).astype("float32")
+
+
+@pytest.mark.parametrize("k", [1, 5, 150, 157, LARGE])
+def test_the_largest_are_found_by_blocks(k):
+    rows = large(1.0, 3)
+    rows[1] = np.round(rows[1])  # many are equal
+    found, token = map(np.asarray, scores.top(ops.convert_to_tensor(rows), k))
+    np.testing.assert_array_equal(found, -np.sort(-rows, axis=1)[:, :k])
+    np.testing.assert_array_equal(np.take_along_axis(rows, token, axis=1), found)
+    assert all(len(set(row)) == k for row in token.tolist())
+
+
+CASES = [(0, 1.0), (50, 0.9), (50, 1.0), (0, 0.9), (0, 0.3), (1, 1.0)]
+CASES += [(drawing.FEW, 0.5), (drawing.FEW, 1.0), (400, 1.0), (400, 0.9), (LARGE, 0.8)]
+
+
+@pytest.mark.parametrize("flat", [1.0, 6.0, 100.0])
+def test_of_many_tokens_the_same_are_drawn_as_by_a_sort(flat):
+    """Together, and where all other rows are of the same case: among few, or all."""
+    rows = large(flat, 4 * len(CASES))
+    top_k, top_p = (np.repeat(column, 4) for column in np.array(CASES).T)
+    seeds, heat = random.row_seeds(5, len(rows)), np.tile([0.0, 0.5, 1.0, 2.0], 11)
+    noise = np.asarray(random.gumbel(seeds, (LARGE,), 9))
+    values = [seeds, heat.astype("float32"), top_k.astype("int32")]
+    values.append(top_p.astype("float32"))
+
+    def drawn(part):
+        seed, *rest = (value[part] for value in values)
+        return np.asarray(drawing.next_tokens(rows[part], seed, 9, *rest)).tolist()
+
+    expected = []
+    for i, row in enumerate(rows):
+        if heat[i]:
+            row = row / np.float32(heat[i])
+            row = plain.likely(row, int(top_k[i]), values[3][i]) + noise[i]
+        expected.append(int(row.argmax()))
+    assert drawn(slice(None)) == expected
+    for start in range(0, len(rows), 4):
+        part = slice(start, start + 4)
+        assert drawn(part) == expected[part]
+
+
+def test_noise_at_some_places_is_that_of_all():
+    seeds, index = random.row_seeds(2, 3), np.int32([[0, 4999], [7, 7], [123, 4]])
+    every = np.asarray(random.gumbel(seeds, (LARGE,), 6))
+    found = np.asarray(random.gumbel_at(seeds, index, 6))
+    # Of the same bits; processors round logarithms by where a number stands.
+    expected = np.take_along_axis(every, index, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_the_largest_of_no_numbers_is_0():
-    assert decoding.largest(np.int32([])) == 0
-    assert decoding.largest(np.int32([3, 7, 5])) == 7
+    assert scores.largest(np.int32([])) == 0
+    assert scores.largest(np.int32([3, 7, 5])) == 7

@@ -11,9 +11,9 @@ def run(options):
     place = find(options.model)
     import_tensorflow()
     from kerasgen import pictures
+    from kerasgen.codec import translations
     from kerasgen.export.server import server
     from kerasgen.loading import codec, load_keras
-    from kerasgen.models.translator import translations
 
     settings = {} if options.beam is None else {"beam": options.beam}
     serve, _ = server(place, options.runtime, "translate_ids", settings)

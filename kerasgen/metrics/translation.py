@@ -11,7 +11,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     small letters in Moses's tokens, as papers on Multi30k print it."""
     from sacrebleu.metrics import BLEU, CHRF
 
-    from kerasgen.models.translator import translations
+    from kerasgen.codec import translations
 
     size, language = recipe.evaluate.batch_size, recipe.evaluate.language
     codec = model.codec.cutting()

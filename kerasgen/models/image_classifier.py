@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from kerasgen import inputs, networks
-from kerasgen.errors import require, require_positive, unknown
+from kerasgen.errors import require, require_positive, require_share, unknown
 from kerasgen.models.base import Model
 from kerasgen.models.images import (
     TakesImages,
@@ -51,8 +51,7 @@ class ImageClassifier(TakesImages, Model):
         super().__init__(**kwargs)
         require_positive(feature_dim=feature_dim, classes=classes)
         require(classes >= 2, "classes", "at least 2", classes)
-        within = 0.0 <= label_smoothing < 1.0
-        require(within, "label_smoothing", "in [0, 1)", label_smoothing)
+        require_share(label_smoothing=label_smoothing)
         self.image_shape = image_shape_of(image_shape)
         self.classes, self.feature_dim = classes, feature_dim
         self.label_smoothing = label_smoothing

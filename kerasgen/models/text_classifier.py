@@ -1,26 +1,33 @@
 """Text classifier: what is it about, and which words said so?"""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasgen import inputs as s
-from kerasgen import networks, tokenizers
-from kerasgen.codec import Codec
-from kerasgen.errors import InputError, require, require_positive
-from kerasgen.ids import check_texts
+from kerasgen import inputs, networks
+from kerasgen.errors import InputError, require, require_share
 from kerasgen.labels import check_labels, label_named
 from kerasgen.models.base import Model
 from kerasgen.models.phase import Phase
+from kerasgen.models.texts import TakesTexts, reads_first
 from kerasgen.models.trainers.feeding import is_text
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
+from kerasgen.rows import in_parts
+from kerasgen.signature import served
 from kerasgen.tokenizers import END, PAD
 
 COMPILED = ("loss", "metrics", "weighted_metrics")  # a user's own choice
 
 
-class TextClassifier(Model):
+def _read_ids(model) -> inputs.Input:
+    """The tokens that count, and a mark before them."""
+    return dataclasses.replace(inputs.prompt(model), longest=1 + model.context)
+
+
+class TextClassifier(TakesTexts, Model):
     """A network of tokens, and attention pooling (Yang et al., 2016, eq. 5 to 7).
 
     A plain Keras classifier of texts: `compile(loss=, metrics=)` and `fit(texts,
@@ -43,7 +50,7 @@ class TextClassifier(Model):
     """
 
     own_loss = False
-    default_tokenizer, writes = "words", None
+    default_tokenizer = "words"
 
     def __init__(
         self,
@@ -56,15 +63,11 @@ class TextClassifier(Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        require_positive(context=context)
         require(len(labels) > 1, "labels", "at least 2", labels)
-        within = 0.0 <= label_smoothing < 1.0
-        require(within, "label_smoothing", "in [0, 1)", label_smoothing)
-        self.tokenizer = tokenizers.restored(tokenizer)
-        self._arguments["tokenizer"] = self.tokenizer.values()  # as it is saved
-        self.context, self.labels = context, [str(label) for label in labels]
+        require_share(label_smoothing=label_smoothing)
+        self.labels = [str(label) for label in labels]
         self.label_smoothing = label_smoothing
-        self.codec = Codec(self.tokenizer, False, context, cut=True, labels=self.labels)
+        self.take_texts(tokenizer, context, False, cut=True, labels=self.labels)
         self.network = networks.build(
             "text_encoder", network, self.dtype_policy, vocabulary=self.tokenizer.size
         )
@@ -75,25 +78,19 @@ class TextClassifier(Model):
         self.logits = layers.Dense(len(labels), dtype="float32")
         for layer in (self.hidden, self.score, self.logits):
             layer.build((None, width))
-        self.temperature = self.add_weight(
-            name="temperature", shape=(), initializer="ones", trainable=False
-        )
+        fixed = {"name": "temperature", "trainable": False}
+        self.temperature = self.add_weight((), "ones", **fixed)
         self.build()
 
     def preprocess(self, x, y=None):
         """Texts, or token ids `(batch, T)`, and labels -> {"token_ids"[, "label"]}."""
-        batch = x if isinstance(x, dict) else {}
-        if not batch:
-            x = ops.convert_to_tensor(x)
-            text = x.dtype == "string"
-            batch["token_ids"] = self.codec.tensor(x) if text else ops.cast(x, "int32")
+        batch = x if isinstance(x, dict) else {"token_ids": self.ids(x)}
         return batch if y is None else batch | {"label": ops.convert_to_tensor(y)}
 
     def check(self, x, y=None, labelled=True):
         """See `kerasgen.models.base.Model`."""
-        if not isinstance(x, dict):
-            check_texts(x, self.tokenizer.size)
-        elif "label" in x:
+        super().check(x)
+        if isinstance(x, dict) and "label" in x:
             return
         if labelled and y is None:
             raise InputError("a classifier learns from labels: give (texts, labels)")
@@ -108,8 +105,7 @@ class TextClassifier(Model):
 
     def phases(self):
         parts = [self.network, self.hidden, self.score, self.logits]
-        terms = ["loss", "accuracy"]
-        return [Phase("classifier", parts, self.example_losses, terms)]
+        return [Phase("classifier", parts, self.example_losses, ["loss", "accuracy"])]
 
     def example_losses(self, batch, noise, training):
         """Cross-entropy, or the loss of `compile`, and whether the label is the most
@@ -144,12 +140,35 @@ class TextClassifier(Model):
         pooled = ops.matmul(weights, x)[:, 0]
         return self.logits(self.dropout(pooled, training=training)), attention
 
-    def classified(self, token_ids):
+    def probabilities(self, token_ids):
         """-> calibrated probabilities, attention; both `(batch, …)` float32."""
         logits, attention = self._read(token_ids)
         attention *= ops.cast(token_ids != 0, "float32")  # of no token: none
-        probabilities = ops.softmax(logits / self.temperature)
-        return {"probabilities": probabilities, "attention": attention}
+        return ops.softmax(logits / self.temperature), attention
+
+    @served(
+        {"text": inputs.text},
+        ["probabilities", "attention", "tokens"],
+        only="savedmodel",
+        why="strings",
+        about=lambda model: f"Classes: {', '.join(model.labels)}",
+    )
+    def classify(self, text):
+        """Strings `(batch,)` -> as `probabilities`, and what each token stands for."""
+        ids = self.codec.tensor(text)
+        tokens = ops.take(ops.convert_to_tensor(self.tokenizer.pieces), ids, axis=0)
+        return *self.probabilities(ids), tokens
+
+    @served(
+        {"token_ids": _read_ids},
+        ["probabilities", "attention"],
+        int8=True,
+        about=reads_first,
+    )
+    def classify_ids(self, token_ids):
+        """As `probabilities`, of rows as clients send them: the mark that they may
+        begin with, and what servers fill up, is padding."""
+        return self.probabilities(ops.where(token_ids > END, token_ids, PAD))
 
     def call(self, inputs, training=False):
         """Texts, token ids, or a batch of `preprocess` -> `(batch, classes)`."""
@@ -157,7 +176,7 @@ class TextClassifier(Model):
         logits, _ = self._read(batch["token_ids"], training)
         return ops.softmax(logits / self.temperature)
 
-    def calibrate(self, x, y, batch_size: int = 100) -> float:
+    def calibrate(self, x, y) -> float:
         """Set the temperature that logits are divided by (Guo et al., 2017, section
         4.2) to the one with the least cross-entropy on held-out data.
 
@@ -170,10 +189,7 @@ class TextClassifier(Model):
         from scipy.optimize import minimize_scalar
 
         ids = np.asarray(x) if np.ndim(x) == 2 else self.codec.ids(list(x))
-        found = [
-            self.serve("classify_ids", token_ids=ids[i : i + batch_size])
-            for i in range(0, len(ids), batch_size)
-        ]
+        found = in_parts(self.serve, "classify_ids", {"token_ids": ids})
         p = np.concatenate([part["probabilities"] for part in found]).astype("float64")
         # Logits but for a constant, which softmax takes no notice of.
         logits = np.log(np.maximum(p, 1e-30)) * float(self.temperature)
@@ -187,41 +203,6 @@ class TextClassifier(Model):
         best = minimize_scalar(nats, bounds=np.log([0.05, 20]), method="bounded").x
         self.temperature.assign(np.exp(best))
         return float(self.temperature)
-
-    def facts(self):
-        return [
-            f"Classes: {', '.join(self.labels)}",
-            f"Of a longer text it reads the first {self.context} tokens",
-        ]
-
-    def signatures(self):
-        def classify(text):
-            ids = self.codec.tensor(text)
-            tokens = ops.take(ops.convert_to_tensor(self.tokenizer.pieces), ids, axis=0)
-            return self.classified(ids) | {"tokens": tokens}
-
-        def classify_ids(token_ids):
-            # The mark that rows may begin with, and what servers fill up, is padding.
-            return self.classified(ops.where(token_ids > END, token_ids, PAD))
-
-        outputs = ["probabilities", "attention"]
-        return {
-            "classify": self.signature(
-                classify,
-                {"text": s.Input((), "string")},
-                [*outputs, "tokens"],
-                examples=self._texts,
-                only="savedmodel",
-                why="strings",
-            ),
-            "classify_ids": self.signature(
-                classify_ids,
-                {"token_ids": s.token_ids(self.tokenizer.size, 1 + self.context)},
-                outputs,
-                examples=self._ids,
-                int8=True,
-            ),
-        }
 
     # What Keras's `fit` does for a loss, metrics and weights that a user chooses.
 
@@ -260,19 +241,6 @@ class TextClassifier(Model):
         read = keras.saving.deserialize_keras_object
         own = {key: read(config[key]) for key in COMPILED if key in config}
         super().compile_from_config(config | own)
-
-    # Examples for verification.
-
-    def _ids(self, batch, rng, length):
-        ids = rng.integers(2, self.tokenizer.size, (batch, length), dtype="int32")
-        lengths = rng.integers(1, length + 1, batch)
-        lengths[0] = length
-        return {"token_ids": ids * (np.arange(length) < lengths[:, None])}
-
-    def _texts(self, batch, rng, length):
-        ids = self._ids(batch, rng, length)["token_ids"]
-        texts = [text.encode() for text in self.codec.texts(ids)]
-        return {"text": np.array(texts, "S")}
 
 
 def _one_hot(label, classes: int):

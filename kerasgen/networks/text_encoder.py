@@ -7,7 +7,12 @@ from kerasgen import random
 from kerasgen.errors import require, require_at_least, require_positive
 from kerasgen.networks.attention import SingleHeadAttention, hiding
 from kerasgen.networks.dropout import Dropout
-from kerasgen.networks.transformer import STYLES, Block, check_style, normalization
+from kerasgen.networks.transformer_block import (
+    STYLES,
+    Block,
+    check_style,
+    normalization,
+)
 
 
 @keras.saving.register_keras_serializable("kerasgen")
@@ -27,7 +32,7 @@ class TextEncoder(keras.Model):
         token_dropout: of whole embeddings of tokens and n-grams.
         attention: adds one layer with a single head.
         depth, heads, hidden: then come so many Transformer blocks, with rotary
-            positions; see `transformer.Block`.
+            positions; see `transformer_block.Block`.
     """
 
     def __init__(

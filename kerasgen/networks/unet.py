@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from kerasgen.errors import InputError, require, require_positive
 from kerasgen.networks.dropout import Dropout
+from kerasgen.networks.embeddings import SinusoidalEmbedding
 from kerasgen.networks.group_norm import GroupNorm, GroupNormSiLU
 
 
@@ -140,30 +141,3 @@ def _attention(x, heads):
     h = ops.transpose(ops.matmul(ops.softmax(scores), v), (0, 2, 1, 3))
     h = ops.reshape(h, (-1, height, width, channels))
     return x + layers.Conv2D(channels, 1, kernel_initializer="zeros")(h)
-
-
-@keras.saving.register_keras_serializable("kerasgen")
-class SinusoidalEmbedding(layers.Layer):
-    """Sines and cosines of a position (Vaswani et al., 2017, section 3.5).
-
-    Float32 `(batch,)` -> `(batch, size)`, of wavelengths from 2 pi to 20,000 pi.
-    """
-
-    def __init__(self, size: int, **kwargs):
-        super().__init__(**{"dtype": "float32"} | kwargs)
-        require(size >= 4 and size % 2 == 0, "size", "an even number from 4", size)
-        self.size = size
-
-    def call(self, position):
-        half = self.size // 2
-        frequency = ops.exp(
-            ops.arange(half, dtype="float32") * (-9.210340371976184 / (half - 1))
-        )  # 1 to 1 / 10,000
-        angle = ops.cast(position, "float32")[:, None] * frequency
-        return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape, self.size)
-
-    def get_config(self):
-        return super().get_config() | {"size": self.size}

@@ -25,8 +25,8 @@ from tensorflow_serving.config import model_server_config_pb2
 import kerasgen
 from kerasgen import kinds
 from kerasgen.export import card, runtimes, savedmodel, serving
-from kerasgen.inputs import Input, label, seed, token_ids
-from kerasgen.tokenizers import Characters
+from kerasgen.inputs import Input, label, prompt, seed
+from kerasgen.tokenizers import Bytes, Characters
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_the_requests_of_a_card_work(digits_artifact, loaded):
 
 def test_examples_of_every_kind_of_input():
     inputs = {
-        "token_ids": token_ids(300),
+        "token_ids": prompt(SimpleNamespace(tokenizer=Bytes())),
         "prompt": Input((), "string"),
         "seed": seed(),
         "label": label(SimpleNamespace(classes=3)),

@@ -14,7 +14,8 @@ from kerasgen.networks.attention import (
     joined,
     written,
 )
-from kerasgen.networks.transformer import STYLES, Block, CausalTransformer
+from kerasgen.networks.transformer import CausalTransformer
+from kerasgen.networks.transformer_block import STYLES, Block
 
 
 def network(style="modern", **values):
@@ -26,6 +27,12 @@ def tokens(batch, length):
     return np.random.default_rng(0).integers(0, 11, (batch, length)).astype("int32")
 
 
+def empty(past, places):
+    """Caches as those of the past, of zeros."""
+    shape = (*past[0][0].shape[:2], places, past[0][0].shape[3])
+    return [(np.zeros(shape, "float32"),) * 2 for _ in past]
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("block", [0, 3])
 def test_cached_steps_equal_the_whole(style, block):
@@ -33,7 +40,7 @@ def test_cached_steps_equal_the_whole(style, block):
     net, ids = network(style), tokens(3, 10)
     expected = net(ids)
     _, past = net.read(ids[:, :4])
-    recent = net.empty(past[0][0], block) if block else None
+    recent = empty(past, block)
     for t in range(4, 10):
         positions = np.full(3, t, "int32")
         place = (t - 4) % block if block else None
@@ -44,14 +51,14 @@ def test_cached_steps_equal_the_whole(style, block):
             here = np.eye(block, dtype="float32")[place][:, None]
             options = {"recent": recent, "write": partial(written, here=here)}
         found, caches = net.step(
-            ids[:, t], positions, mask[:, None, None], past, **options
+            ids[:, t], positions, mask[:, None, None], past=past, **options
         )
         np.testing.assert_allclose(found, expected[:, t], atol=1e-5)
         if not block:
             past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
         elif place == block - 1:
             past = [joined(a, b) for a, b in zip(past, caches, strict=True)]
-            recent = net.empty(past[0][0], block)
+            recent = empty(past, block)
         else:
             recent = caches
 

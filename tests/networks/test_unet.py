@@ -8,9 +8,9 @@ import tensorflow as tf
 from kerasgen import networks
 from kerasgen.errors import InputError
 from kerasgen.models.trainers.tensorflow import compiled
+from kerasgen.networks.embeddings import SinusoidalEmbedding
 from kerasgen.networks.fused import fusing
 from kerasgen.networks.group_norm import GroupNorm, GroupNormSiLU
-from kerasgen.networks.unet import SinusoidalEmbedding
 
 
 def built(values, shape, classes=0, dtype=None):

@@ -135,15 +135,12 @@ def translate() -> Iterator[Case]:
     model = kerasgen.Translator(tokenizer, 64, network, beam=SENTENCES["beam"])
 
     def forced(token_ids):
-        memories, seen = model.network.encode(token_ids)
-
-        def step(last, t, past):
-            return model.network.step(last, t, past, memories, seen, model.beam)
-
+        decoder = model.decoder(**model.network.encode(token_ids))
         limits = 0 * token_ids[:, 0] + SENTENCES["target"]
-        cache = model.network.empty(memories, model.beam)
         options = {"start": 1, "stop": 1, "forbidden": (0, 1)}  # so that none ends
-        found = decoding.beam_search(step, cache, limits, model.beam, **options)
+        found = decoding.beam_search(
+            *decoder.beams(model.beam), limits, model.beam, **options
+        )
         return {"output_ids": found}
 
     inputs = model.signatures()["translate_ids"].inputs
