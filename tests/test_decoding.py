@@ -209,7 +209,7 @@ def test_the_nucleus_is_the_fewest_with_that_share(top_k, top_p, kept):
 def threshold(rows, top_k, top_p):
     """`drawing.threshold` of rows whose scores are in order."""
     count = np.where(np.array(top_k) > 0, top_k, rows.shape[1]).astype("int32")
-    return np.asarray(drawing.threshold(rows, rows, count, np.float32(top_p)))
+    return np.asarray(drawing.threshold(rows, count, np.float32(top_p)))
 
 
 @pytest.mark.parametrize(("temperature", "kept"), [(0.5, 1), (1.0, 2), (2.0, 3)])
@@ -262,8 +262,8 @@ def large(flat: float, rows: int):
     return (rng.normal(0.0, 6.0, (rows, LARGE)) / flat).astype("float32")
 
 
-@pytest.mark.parametrize("k", [1, 5, 150, 157, LARGE])
-def test_the_largest_are_found_by_blocks(k):
+@pytest.mark.parametrize("k", [1, 5, LARGE])
+def test_the_largest_come_with_their_tokens(k):
     rows = large(1.0, 3)
     rows[1] = np.round(rows[1])  # many are equal
     found, token = map(np.asarray, scores.top(ops.convert_to_tensor(rows), k))

@@ -10,7 +10,9 @@ from keras import ops
 from kerasgen import random
 from kerasgen.decoding.scores import LOWEST, best, pick, top
 
-FEW = 320  # tokens, among which a choice is settled as a rule
+FEW = (
+    256  # tokens, among which a choice is mostly settled; below twice as many, all are
+)
 
 
 def next_tokens(scores, seed, stream, temperature, top_k, top_p):
@@ -28,22 +30,16 @@ def next_tokens(scores, seed, stream, temperature, top_k, top_p):
     count = ops.where(top_k > 0, ops.minimum(top_k, size), size)
     limited = ops.logical_and(draws, ops.logical_or(count < size, top_p < 1.0))
 
-    # What one branch alone needs, TensorFlow moves into it; tf2onnx fails on that. So
-    # no branch is within another, and what they take is used outside of them too.
-    few = size > FEW
-    if few:
-        found, token, least = ops.cond(
-            ops.any(limited),
-            lambda: _few(scores, count, top_p),
-            lambda: _none(scores, top_p),
-        )
-        token, settled = _among(found, token, least, seed, stream, count, size)
-        settled = ops.logical_and(settled, limited)
-        open_ = ops.logical_not(settled)
-        draws, limited = (ops.logical_and(x, open_) for x in (draws, limited))
+    # tf2onnx fails where a branch is within another, or needs alone what comes before.
+    # So noise and limits are found in branches of their own.
+    settled = None
+    if size > 2 * FEW:  # else all are few
+        token, settled = _among_few(scores, seed, stream, limited, count, top_p)
+        rest = ops.logical_not(settled)
+        draws, limited = (ops.logical_and(rows, rest) for rows in (draws, limited))
     least = ops.cond(
         ops.any(limited),
-        lambda: threshold(ops.top_k(scores, size)[0], scores, count, top_p),
+        lambda: threshold(top(scores, size)[0], count, top_p),
         lambda: LOWEST + 0.0 * top_p,
     )
     least = ops.where(limited, least, LOWEST)[:, None]
@@ -54,46 +50,50 @@ def next_tokens(scores, seed, stream, temperature, top_k, top_p):
     )
     kept = ops.where(scores >= least, scores, LOWEST)
     found = best(ops.where(draws[:, None], kept + noise, scores))
-    return ops.where(settled, token, found) if few else found
+    return found if settled is None else ops.where(settled, token, found)
 
 
-def _few(scores, count, top_p):
-    found, token = top(scores, FEW)
-    return found, token, threshold(found, scores, count, top_p)
+def _among_few(scores, seed, stream, limited, count, top_p):
+    """Tokens that are drawn among the `FEW` best, and of which of the `limited` rows
+    they are what is drawn among all: `(batch,)` both."""
+    size = scores.shape[-1]
+    nucleus = ops.logical_and(limited, count == size)
+    total = ops.cond(
+        ops.any(nucleus),
+        lambda: ops.logsumexp(scores, axis=-1),
+        lambda: 0.0 * top_p,
+    )
 
-
-def _none(scores, top_p):
-    found = scores[:, :FEW]
-    return found, ops.cast(0.0 * found, "int32"), 0.0 * top_p
-
-
-def _among(found, token, least, seed, stream, count, size):
-    """Tokens that are drawn, and of which rows they are right."""
-    # What may be chosen ends before the last of them, and so does what is equal.
-    known = ops.logical_or(count <= FEW, count == size)
-    settled = ops.logical_and(known, least > found[:, -1])
+    found, token = ops.cond(
+        ops.any(limited),
+        lambda: top(scores, FEW),
+        lambda: (scores[:, :FEW], ops.cast(0.0 * scores[:, :FEW], "int32")),
+    )
+    least = threshold(found, count, top_p, total)
+    # What may be drawn ends before the last of them, and so does what equals it.
+    settled = ops.logical_and(
+        ops.logical_and(limited, least > found[:, -1]),
+        ops.logical_or(count <= FEW, count == size),
+    )
     kept = ops.where(found >= least[:, None], found, LOWEST)
     place = best(kept + random.gumbel_at(seed, token, stream))
     return pick(token, place[:, None])[:, 0], settled
 
 
-def threshold(ranked, scores, count, top_p):
+def threshold(ranked, count, top_p, total=0.0):
     """The least score `(batch,)` that is among the first `count`, and of those among
     the fewest with a probability of top_p (Holtzman et al., 2020).
 
     Args:
-        ranked: the largest scores `(batch, n)`, from the largest on; of rows with a
-            count above n it must be that of all.
-        scores: all, `(batch, vocabulary)`.
+        ranked: the largest scores `(batch, n)`, from the largest on.
         count, top_p: `(batch,)`.
+        total: logsumexp of all scores, `(batch,)`, of rows with a count above n.
     """
     n = ranked.shape[-1]
     kept = ops.arange(n)[None] < count[:, None]
-    inside = ops.where(kept, ranked, LOWEST)
-    total = ops.logsumexp(inside, axis=-1)
-    if n < scores.shape[-1]:
-        total = ops.where(count > n, ops.logsumexp(scores, axis=-1), total)
-    share = ops.exp(inside - total[:, None])
+    ranked = ops.where(kept, ranked, LOWEST)
+    total = ops.where(count > n, total, ops.logsumexp(ranked, axis=-1))
+    share = ops.exp(ranked - total[:, None])
     before = ops.cumsum(share, axis=-1) - share
     # Rounded, `before` may be 1 although something follows.
     enough = ops.logical_or(before < top_p[:, None], top_p[:, None] >= 1.0)

@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 LOWEST = -1e9  # the score of what can't be chosen
-BLOCK = 32  # tokens whose largest score stands for them
 
 
 def without(scores, forbidden):
@@ -40,30 +39,13 @@ def penalized(scores, token_ids, penalty: float):
 
 def best(scores):
     """int32 `(rows,)`; Keras's own argmax takes bits apart, which ONNX can't."""
-    return ops.cast(ops.top_k(scores, 1)[1][:, 0], "int32")
+    return top(scores, 1)[1][:, 0]
 
 
 def top(scores, k: int):
-    """The k largest of each row, from the largest on, and their tokens: `(rows, k)`
-    both, k at most the vocabulary.
-
-    They are in the k blocks with the largest maxima. To look there alone is several
-    times faster, where blocks are many.
-    """
-    size = scores.shape[-1]
-    blocks = -(-size // BLOCK)
-    if blocks <= k:
-        found, token = ops.top_k(scores, k)
-        return found, ops.cast(token, "int32")
-    rest = blocks * BLOCK - size
-    padded = ops.pad(scores, [[0, 0], [0, rest]], constant_values=-3e38)
-    block = ops.reshape(padded, (-1, BLOCK))
-    first = ops.reshape(ops.max(block, axis=1), (-1, blocks))
-    which = ops.cast(ops.top_k(first, k)[1], "int32")
-    inside = ops.take(block, which + blocks * _row(which), axis=0)
-    found, place = ops.top_k(ops.reshape(inside, (-1, k * BLOCK)), k)
-    place = ops.cast(place, "int32")
-    return found, pick(which, place // BLOCK) * BLOCK + place % BLOCK
+    """The k largest of each row, from the largest on, and their tokens, `(rows, k)`."""
+    found, token = ops.top_k(scores, k)
+    return found, ops.cast(token, "int32")
 
 
 def pick(x, index):

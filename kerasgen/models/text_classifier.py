@@ -13,13 +13,12 @@ from kerasgen.models.base import Model
 from kerasgen.models.phase import Phase
 from kerasgen.models.texts import TakesTexts, reads_first
 from kerasgen.models.trainers.feeding import is_text
+from kerasgen.models.user_loss import UserLoss
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
 from kerasgen.rows import in_parts
 from kerasgen.signature import served
 from kerasgen.tokenizers import END, PAD
-
-COMPILED = ("loss", "metrics", "weighted_metrics")  # a user's own choice
 
 
 def _read_ids(model) -> inputs.Input:
@@ -27,7 +26,7 @@ def _read_ids(model) -> inputs.Input:
     return dataclasses.replace(inputs.prompt(model), longest=1 + model.context)
 
 
-class TextClassifier(TakesTexts, Model):
+class TextClassifier(TakesTexts, UserLoss, Model):
     """A network of tokens, and attention pooling (Yang et al., 2016, eq. 5 to 7).
 
     A plain Keras classifier of texts: `compile(loss=, metrics=)` and `fit(texts,
@@ -49,7 +48,6 @@ class TextClassifier(TakesTexts, Model):
         InputError: if a value is out of range, or texts to train on have no labels.
     """
 
-    own_loss = False
     default_tokenizer = "words"
 
     def __init__(
@@ -118,9 +116,7 @@ class TextClassifier(TakesTexts, Model):
             target = (1.0 - a) * _one_hot(label, classes) + a / classes
             loss = -ops.sum(target * ops.log_softmax(logits), axis=1)
         else:
-            loss = keras.losses.get(self.loss)
-            function = loss.call if isinstance(loss, keras.losses.Loss) else loss
-            loss = function(label, probabilities)
+            loss = self.user_loss(label, probabilities)
         best = ops.argmax(logits, axis=1)
         right = ops.equal(best, ops.argmax(_one_hot(label, classes), axis=1))
         return {
@@ -203,44 +199,6 @@ class TextClassifier(TakesTexts, Model):
         best = minimize_scalar(nats, bounds=np.log([0.05, 20]), method="bounded").x
         self.temperature.assign(np.exp(best))
         return float(self.temperature)
-
-    # What Keras's `fit` does for a loss, metrics and weights that a user chooses.
-
-    @property
-    def metrics(self):
-        own = self._compile_metrics if self.compiled else None
-        return super().metrics + ([] if own is None else [own])
-
-    def _report(self, terms, weight):
-        super()._report(terms, weight)
-        if self._compile_metrics is not None:
-            label, probabilities = terms["label"], terms["probabilities"]
-            self._compile_metrics.update_state(label, probabilities, weight)
-
-    def _fed(self, feed, x, y=None, weight=None):
-        x, y, weight = super()._fed(feed, x, y, weight)
-        if self.compiled and self._compile_metrics is not None:
-            spec = getattr(x, "element_spec", (x, y))
-            label = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else None
-            self._build_metrics(() if label is None else tuple(label.shape)[1:])
-        return x, y, weight
-
-    def _build_metrics(self, shape):
-        """Before the first step: replicas can't do it within one."""
-        if not self._compile_metrics.built:
-            label = np.zeros((1, *shape), "int32")
-            with self._place():
-                classes = np.ones((1, len(self.labels)), "float32")
-                self._compile_metrics.build(label, classes)
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        return config | {"loss": self.loss} if config else config
-
-    def compile_from_config(self, config):
-        read = keras.saving.deserialize_keras_object
-        own = {key: read(config[key]) for key in COMPILED if key in config}
-        super().compile_from_config(config | own)
 
 
 def _one_hot(label, classes: int):
