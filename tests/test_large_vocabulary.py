@@ -19,10 +19,10 @@ TOKENIZER = Characters("".join(chr(0x20000 + i) for i in range(VOCABULARY - 2)))
 OPENING = TOKENIZER.characters[0]
 
 
-def language_model(context=1024, **network):
+def language_model(repetition_penalty, **network):
     network = {"name": "transformer", "style": "gpt2", **network}
-    options = {"opening": OPENING, "repetition_penalty": 1.2}
-    return kerasgen.LanguageModel(TOKENIZER, context, network, **options)
+    options = {"opening": OPENING, "repetition_penalty": repetition_penalty}
+    return kerasgen.LanguageModel(TOKENIZER, 1024, network, **options)
 
 
 def operations(graph):
@@ -39,7 +39,8 @@ def operations(graph):
 
 @pytest.mark.skipif(backend.is_jax(), reason="looks at TensorFlow's graph")
 def test_nothing_in_the_graph_is_larger_than_the_scores():
-    signature = language_model(width=8, depth=1, heads=1).signatures()["generate"]
+    model = language_model(1.2, width=8, depth=1, heads=1)
+    signature = model.signatures()["generate"]
     function = tf.function(signature.positional(), input_signature=signature.specs())
     graph = function.get_concrete_function().graph
     weights = {VOCABULARY * 8, 1024 * 8}
@@ -88,14 +89,14 @@ def run(*arguments) -> int:
 
 @pytest.mark.slow
 def test_options_take_hardly_more_memory_than_the_best_token():
-    """Batch 8, up to 1,024 positions; a one-hot row for each of them would be 1.6 GB."""
-    best, drawn = run(0.0, 0, 1.0), run(1.0, 50, 0.9)
+    """Batch 8, to 1,024 positions; a one-hot row for each of them would be 1.6 GB."""
+    best, drawn = run(0.0, 0, 1.0, 1.0), run(1.0, 50, 0.9, 1.2)
     assert drawn - best <= 200e6
 
 
-def main(temperature, top_k, top_p):
+def main(temperature, top_k, top_p, repetition_penalty):
     """Tokens 961 to 1,024 of eight rows."""
-    model = language_model(width=512, depth=4, heads=8)
+    model = language_model(float(repetition_penalty), width=512, depth=4, heads=8)
     ids = np.random.default_rng(0).integers(2, VOCABULARY, (8, 960), dtype="int32")
     values = {"temperature": float(temperature), "top_k": int(top_k)}
     values |= {"top_p": float(top_p), "max_new_tokens": 64}

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "ddpm_loop": images.ddpm_loop,
     "unet_step": images.unet_step,
     "lm_generate": texts.lm_generate,
+    "lm_sample": texts.lm_sample,
     "lm_step": texts.lm_step,
     "translate": texts.translate,
     "backends": runtimes.backends,

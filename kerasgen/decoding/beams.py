@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from kerasgen.decoding.scores import LOWEST, largest, pick, without
+from kerasgen.decoding.scores import LOWEST, largest, pick, top, without
 
 
 def beam_search(
@@ -52,7 +52,7 @@ def beam_search(
         logits, cache = step(last, t, cache)
         logits = without(logits, forbidden)
         # log-softmax, of those that may be candidates only
-        found, token = ops.top_k(logits, many)
+        found, token = top(logits, many)
         found -= ops.logsumexp(logits, axis=-1, keepdims=True)
         total = ops.reshape(score, (-1, 1)) + found
         shape = (-1, beams * many)

@@ -10,9 +10,7 @@ from keras import ops
 from kerasgen import random
 from kerasgen.decoding.scores import LOWEST, best, pick, top
 
-FEW = (
-    256  # tokens, among which a choice is mostly settled; below twice as many, all are
-)
+FEW = 256  # tokens, among which a choice is settled as a rule
 
 
 def next_tokens(scores, seed, stream, temperature, top_k, top_p):
@@ -56,14 +54,12 @@ def next_tokens(scores, seed, stream, temperature, top_k, top_p):
 def _among_few(scores, seed, stream, limited, count, top_p):
     """Tokens that are drawn among the `FEW` best, and of which of the `limited` rows
     they are what is drawn among all: `(batch,)` both."""
-    size = scores.shape[-1]
-    nucleus = ops.logical_and(limited, count == size)
+    of_all = count == scores.shape[-1]
     total = ops.cond(
-        ops.any(nucleus),
+        ops.any(ops.logical_and(limited, of_all)),
         lambda: ops.logsumexp(scores, axis=-1),
         lambda: 0.0 * top_p,
     )
-
     found, token = ops.cond(
         ops.any(limited),
         lambda: top(scores, FEW),
@@ -73,7 +69,7 @@ def _among_few(scores, seed, stream, limited, count, top_p):
     # What may be drawn ends before the last of them, and so does what equals it.
     settled = ops.logical_and(
         ops.logical_and(limited, least > found[:, -1]),
-        ops.logical_or(count <= FEW, count == size),
+        ops.logical_or(count <= FEW, of_all),
     )
     kept = ops.where(found >= least[:, None], found, LOWEST)
     place = best(kept + random.gumbel_at(seed, token, stream))

@@ -100,8 +100,7 @@ class Transformer(keras.Model):
         return normalization(self, STYLES[self.values["style"]])
 
     def build(self, input_shape):
-        self.embedding.build((None, None))
-        for layer in self.layers[1:]:
+        for layer in self.layers:
             layer.build((None, None, self.width))
         self.built = True
 

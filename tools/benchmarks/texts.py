@@ -97,6 +97,29 @@ def keras_hub_gpt2(feeds: dict, new: int) -> Callable:
     return lambda: peer.generate(rows, stop_token_ids=None)
 
 
+def lm_sample() -> Iterator[Case]:
+    """64 tokens after 16, at batch 8, of GPT-2's vocabulary and shape: drawn with
+    top_k, top_p and a repetition penalty, against the best ones without."""
+    batch, prompt, new, size = 8, 16, 64, 50_257
+    tokenizer = Characters("".join(chr(0x20000 + i) for i in range(size - 2)))
+    network = {"name": "transformer", "style": "gpt2"}
+    network |= {"width": 768, "depth": 12, "heads": 12}
+    best = kerasgen.LanguageModel(
+        tokenizer, 1024, network, opening=tokenizer.characters[0]
+    )
+    drawn = best.changed(repetition_penalty=1.2)
+    ids = np.random.default_rng(0).integers(2, size, (batch, prompt), dtype="int32")
+
+    def generate(model, **options):
+        values = {"max_new_tokens": new, **options}
+        rows = {name: np.full(batch, value) for name, value in values.items()}
+        model.serve("generate", token_ids=ids, seed=row_seeds(0, batch), **rows)
+
+    ours = functools.partial(generate, drawn, temperature=1.0, top_k=50, top_p=0.9)
+    peer = functools.partial(generate, best, temperature=0.0)
+    yield "lm_sample", ours, peer, "s/token", batch * new
+
+
 def lm_step() -> Iterator[Case]:
     """Training steps, context 256, batch 8, against nanoGPT in PyTorch, eager."""
     batch, length, steps = 8, 256, 2
