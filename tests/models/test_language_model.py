@@ -377,6 +377,6 @@ def test_a_row_may_ask_for_so_many_tokens():
         model.generate(1, max_new_tokens=49)
     assert language_model().max_new_tokens_limit == 200  # no less than the default
     chosen = language_model(max_new_tokens=10, max_new_tokens_limit=12)
-    assert any("at most 12 ever" in fact for fact in chosen.facts())
+    assert "at most 12 ever" in chosen.signatures()["generate"].about
     with pytest.raises(InputError, match="must be at least max_new_tokens, 10, not 9"):
         language_model(max_new_tokens=10, max_new_tokens_limit=9)
