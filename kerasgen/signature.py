@@ -192,11 +192,7 @@ class Served:
             each = given if isinstance(given, (tuple, list)) else [given]
             return dict(zip(outputs, each, strict=True))
 
-        options = dict(self.options)
-        if callable(options.get("about")):
-            options["about"] = options["about"](model)
-        if callable(options.get("constants")):
-            options["constants"] = options["constants"](model)
+        options = {k: v(model) if callable(v) else v for k, v in self.options.items()}
         return model.signature(function, entries, outputs, **options)
 
 

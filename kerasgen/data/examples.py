@@ -20,7 +20,8 @@ def examples(model, split: Split, windows: bool = True) -> Split:
             windows; else a row a text, cut off at the context.
     """
     if not hasattr(model, "codec"):
-        return split if model.classes else split.unlabelled()
+        labelled = getattr(model, "classes", True)  # one's own model sees to it itself
+        return split if labelled else split.unlabelled()
     codec = model.codec
     if model.writes != "x":
         y = _written(codec, split.y) if model.writes == "y" else split.y

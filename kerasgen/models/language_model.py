@@ -10,7 +10,7 @@ from kerasgen.errors import InputError, require, require_positive
 from kerasgen.ids import tidy
 from kerasgen.models.base import GenerativeModel
 from kerasgen.models.phase import Phase
-from kerasgen.models.texts import PredictsTokens, mean_of_tokens
+from kerasgen.models.texts import PredictsTokens, mean_of_tokens, string_served
 from kerasgen.rows import generate_inputs, in_parts
 from kerasgen.signature import served
 
@@ -139,13 +139,11 @@ class LanguageModel(PredictsTokens, GenerativeModel):
             **options,
         )
 
-    @served(
+    @string_served(
         {"prompt": inputs.text, "options": inputs.sampling},
         ["text"],
         name="complete",
         loops=True,
-        only="savedmodel",
-        why="strings",
         about=lambda model: (
             f"Of a longer prompt it reads the last {model.context} tokens"
         ),

@@ -11,7 +11,7 @@ from kerasgen.errors import InputError, require, require_share
 from kerasgen.labels import check_labels, label_named
 from kerasgen.models.base import Model
 from kerasgen.models.phase import Phase
-from kerasgen.models.texts import TakesTexts, reads_first
+from kerasgen.models.texts import TakesTexts, reads_first, string_served
 from kerasgen.models.trainers.feeding import is_text
 from kerasgen.models.user_loss import UserLoss
 from kerasgen.networks.attention import hiding
@@ -142,11 +142,9 @@ class TextClassifier(TakesTexts, UserLoss, Model):
         attention *= ops.cast(token_ids != 0, "float32")  # of no token: none
         return ops.softmax(logits / self.temperature), attention
 
-    @served(
+    @string_served(
         {"text": inputs.text},
         ["probabilities", "attention", "tokens"],
-        only="savedmodel",
-        why="strings",
         about=lambda model: f"Classes: {', '.join(model.labels)}",
     )
     def classify(self, text):

@@ -1,5 +1,7 @@
 """What models of texts share: texts, or rows of token ids -> a batch."""
 
+import functools
+
 from keras import ops
 
 from kerasgen import tokenizers
@@ -7,6 +9,10 @@ from kerasgen.codec import Codec
 from kerasgen.decoding import Cached
 from kerasgen.errors import require_positive
 from kerasgen.ids import check_texts
+from kerasgen.signature import served
+
+# How a model serves strings, which other formats have not.
+string_served = functools.partial(served, only="savedmodel", why="strings")
 
 
 class TakesTexts:

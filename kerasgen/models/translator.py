@@ -17,7 +17,12 @@ from kerasgen.errors import (
 from kerasgen.ids import check_texts, tidy
 from kerasgen.models.base import Model
 from kerasgen.models.phase import Phase
-from kerasgen.models.texts import PredictsTokens, mean_of_tokens, reads_first
+from kerasgen.models.texts import (
+    PredictsTokens,
+    mean_of_tokens,
+    reads_first,
+    string_served,
+)
 from kerasgen.networks.attention import hiding
 from kerasgen.signature import served
 from kerasgen.tokenizers import END
@@ -125,13 +130,11 @@ class Translator(PredictsTokens, Model):
 
     # What it serves.
 
-    @served(
+    @string_served(
         {"text": inputs.text},
         ["translation"],
         name="translate",
         loops=True,
-        only="savedmodel",
-        why="strings",
         about=lambda model: (
             f"Beam search: {model.beam}, length penalty {model.length_penalty:g}"
         ),

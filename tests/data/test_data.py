@@ -1,6 +1,7 @@
 """Sources and the stream."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from kerasgen import data
 from kerasgen.data import Split
+from kerasgen.data.examples import examples
 from kerasgen.data.holding import completed
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError
@@ -195,3 +197,11 @@ def test_binarisation_follows_the_grey_level_and_changes():
     assert not np.array_equal(a, b)
     fixed = [next(iter(once(split, 64, 0, True)))[0].numpy() for _ in range(2)]
     np.testing.assert_array_equal(*fixed)
+
+
+def test_labels_go_to_models_that_may_take_them(small_images):
+    split = data.Split(small_images, np.arange(50, dtype="int32") % 3)
+    for classes, labelled in ((0, False), (3, True)):
+        found = examples(SimpleNamespace(classes=classes), split)
+        assert (found.y is not None) == labelled
+    assert examples(SimpleNamespace(), split) is split  # one's own model, which sees
