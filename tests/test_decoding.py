@@ -17,6 +17,8 @@ TABLE = (
 class Chain:
     """A decoder without a past."""
 
+    chapter = None
+
     def __init__(self):
         self.steps = 0
 

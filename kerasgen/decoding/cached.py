@@ -7,6 +7,10 @@ from keras import ops
 from kerasgen.decoding.sampling import BLOCK
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
 
+# New tokens that one cache holds. One that grew on would be copied as a whole for every
+# block, and TensorFlow's allocator has no use for the holes that it leaves.
+CHAPTER = 256
+
 
 class Cached:
     """A `kerasgen.decoding.sampling.Decoder`, and what `beam_search` takes.
@@ -35,37 +39,50 @@ class Cached:
 
     # Sampling.
 
+    @property
+    def chapter(self):
+        """See `sampling.Decoder`."""
+        return CHAPTER if self.context > CHAPTER else None
+
     def begin(self, token_ids, lengths):
-        x, caches = self.network.read(token_ids, **self.memory)
+        x, prompts = self.network.read(token_ids, **self.memory)
         last = ops.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
-        return self.network.embedding.scores(last), (0 * ops.sum(lengths), caches)
+        chapters = 1  # that may be looked at, the one that is written last
+        if self.chapter is not None:
+            chapters = -(-self.context // self.chapter) + (not self.network.limited)
+        new = [list(map(empty, prompts)) for _ in range(chapters)]
+        first = 0 * ops.sum(lengths)  # of the last chapter's tokens
+        return self.network.embedding.scores(last), (first, prompts, new)
 
     def empty(self, past):
-        return [tuple(empty(part, BLOCK) for part in cache) for cache in past[1]]
+        return [empty(cache, BLOCK) for cache in past[1]]
 
     def absorb(self, past, recent):
         """Rotary positions have no end, but the cache has: the last `context` ones."""
-        forgotten, caches = past
-        caches = [joined(a, b) for a, b in zip(caches, recent, strict=True)]
-        more = ops.maximum(ops.shape(caches[0][0])[2] - self.context, 0)
-        caches = [tuple(part[:, :, more:] for part in cache) for cache in caches]
-        return forgotten + more, caches
+        first, prompts, (*old, new) = past
+        new = [joined(a, b) for a, b in zip(new, recent, strict=True)]
+        more = ops.maximum(_length(new) - self.context, 0)
+        new = [tuple(part[:, :, more:] for part in cache) for cache in new]
+        return first + more, prompts, [*old, new]
+
+    def turn(self, past):
+        first, prompts, new = past
+        following = list(map(empty, new[-1]))
+        return first + _length(new[-1]), prompts, [*new[1:], following]
 
     def advance(self, token_ids, lengths, t, columns, past, recent):
-        forgotten, caches = past
+        first, prompts, new = past
         place, places = t % BLOCK, ops.arange(BLOCK)
-        before = forgotten + ops.arange(ops.shape(caches[0][0])[2])
-        recently = places <= place
-        if self.context < BLOCK:
-            recently = ops.logical_and(recently, places > place - self.context)
-        seen = [
-            ops.logical_and(recently, lengths[:, None] > 0),  # of every row
-            self._seen(before, lengths, t, columns),
-        ]
+        end = first + _length(new[-1])
+        before = sum(map(_length, new))
+        number = ops.concatenate([t - place + places, ops.arange(end - before, end)])
+        number = ops.broadcast_to(number, (ops.shape(lengths)[0], ops.shape(number)[0]))
+        prompt = ops.arange(ops.shape(prompts[0][0])[2])
+        seen = [self._new(number, t), self._prompt(prompt, lengths, t)]
         seen = hiding(ops.concatenate(seen, axis=1))[:, None, None]
         here = ops.cast(places == place, recent[0][0].dtype)[:, None]
         options = {"recent": recent, "write": functools.partial(written, here=here)}
-        options |= {"past": caches, **self.memory}
+        options |= {"past": [*new, prompts], **self.memory}
         return self.network.step(token_ids, lengths + t, seen, **options)
 
     def spacious(self, past, room):
@@ -74,25 +91,24 @@ class Cached:
 
     def advance_in_place(self, token_ids, lengths, t, columns, cache):
         column = ops.arange(ops.shape(cache[0][0])[1])
-        seen = self._seen(column, lengths, t, columns)
-        seen = hiding(ops.logical_and(seen, column <= columns + t))[:, None, None]
+        prompt = self._prompt(column, lengths, t)
+        seen = ops.where(column < columns, prompt, self._new(column - columns, t))
         write = functools.partial(updated, place=columns + t)
         options = {"recent": cache, "write": write, **self.memory}
+        seen = hiding(seen)[:, None, None]
         return self.network.step(token_ids, lengths + t, seen, **options)
 
-    def _seen(self, column, lengths, t, columns):
-        """What of a long cache the t-th new token may look at: no padding, and of what
-        it has the last `context` positions.
+    # What the t-th new token may look at: the last `context` positions.
 
-        A row's prompt is in the first columns, with padding after it; what is new is in
-        those from `columns` on.
-        """
+    def _prompt(self, column, lengths, t):
+        """Of prompts, `(batch, columns)`: no padding."""
         lengths = lengths[:, None]
-        seen = ops.logical_or(column < lengths, column >= columns)
-        if self.network.limited:  # rows are done at the context
-            return seen
-        position = ops.where(column < columns, column, lengths + column - columns)
-        return ops.logical_and(seen, position > lengths + t - self.context)
+        recent = column > lengths + t - self.context
+        return ops.logical_and(column < lengths, recent)
+
+    def _new(self, number, t):
+        """Of new tokens."""
+        return ops.logical_and(number <= t, number > t - self.context)
 
     # Beam search, of a network with a memory.
 
@@ -116,15 +132,21 @@ class Cached:
                 mask = ops.arange(room)[None, None, None] <= t
             return self.network.step(token_ids, ops.reshape(t, (1,)), mask, **options)
 
-        def start(part):
-            return ops.take(empty(part, room), rows, axis=0)
+        def start(cache):
+            cache = empty(cache, room)
+            return tuple(ops.take(part, rows, axis=0) for part in cache)
 
-        return step, [tuple(map(start, cache)) for cache in like]
+        return step, list(map(start, like))
 
 
-def empty(like, places: int | None = None):
-    """As a part of a cache, `(batch, heads, S, d)`, with so many zeros; or, for None,
-    with nothing yet, of a size that may grow."""
+def empty(cache, places: int | None = None):
+    """A cache, `(batch, heads, S, d)`, with so many places of zeros; or, for None, with
+    none yet, and a size that may grow."""
     if places is None:
-        return like[:, :, : 0 * ops.shape(like)[2]]
-    return ops.repeat(ops.zeros_like(like[:, :, :1]), places, axis=2)
+        return tuple(part[:, :, : 0 * ops.shape(part)[2]] for part in cache)
+    return tuple(ops.repeat(ops.zeros_like(x[:, :, :1]), places, axis=2) for x in cache)
+
+
+def _length(caches):
+    """The number of places of caches, one a block."""
+    return ops.shape(caches[0][0])[2]

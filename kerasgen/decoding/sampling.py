@@ -33,6 +33,13 @@ class Decoder(Protocol):
     def absorb(self, past, recent):
         """The long cache, with a full block."""
 
+    chapter: int | None
+    """After so many new tokens, a multiple of BLOCK, the long cache turns to a part of
+    its own; None: it has one."""
+
+    def turn(self, past):
+        """The long cache, after a chapter."""
+
     def spacious(self, past, room: int):
         """The long cache, with room for so many more tokens."""
 
@@ -118,8 +125,18 @@ def sample(
         *state, recent = tokens(state, t + BLOCK, advance)
         return (*state, decoder.absorb(past, recent))
 
+    def chapter(t, output, done, logits, past):
+        end = t + decoder.chapter
+
+        def within(t, *state):
+            return ops.logical_and(t < end, unfinished(t, *state))
+
+        *state, past = ops.while_loop(within, block, (t, output, done, logits, past))
+        return (*state, decoder.turn(past))
+
     state = (ops.zeros_like(steps), output, max_new_tokens < 1, logits)
     if room is not None:
         state = (*state, decoder.spacious(past, room))
         return tokens(state, steps, decoder.advance_in_place)[1]
-    return ops.while_loop(unfinished, block, (*state, past))[1]
+    part = block if decoder.chapter is None else chapter
+    return ops.while_loop(unfinished, part, (*state, past))[1]

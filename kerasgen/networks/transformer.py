@@ -149,11 +149,13 @@ class Transformer(keras.Model):
         """Tokens through blocks -> the last layer, and what each block has of them.
 
         Args:
-            past, recent, memory: a cache a block, or none; see `Block.call`.
+            past: lists of caches, one a block; see `Block.call`.
+            recent, memory: a cache a block, or none; see there.
             **options: the same for all blocks; see `Block.call`.
         """
         x = self.dropout(self.embedding(token_ids, positions))
-        each = {"past": [[cache] for cache in past], "recent": recent, "memory": memory}
+        past = list(zip(*past, strict=True))
+        each = {"past": past, "recent": recent, "memory": memory}
         caches = []
         for i, block in enumerate(blocks):
             own = {name: every[i] for name, every in each.items() if every}

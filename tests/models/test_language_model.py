@@ -134,6 +134,32 @@ def test_xla_writes_the_same(trained):
     assert long == trained.generate(1, prompt="ab", max_new_tokens=40, temperature=0.0)
 
 
+@pytest.mark.parametrize("context, new", [(12, 40), (40, 120)])
+def test_rows_are_alone_in_every_cache(monkeypatch, context, new):
+    """Beyond the context, in chapters, and beside prompts of other lengths."""
+    monkeypatch.setattr("kerasgen.decoding.cached.CHAPTER", 32)
+    model = language_model(context=context, opening="\n")  # it has no end
+    for weight in model.trainable_variables:  # what it sees matters
+        weight.assign(weight * 4.0)
+    ids = np.random.default_rng(0).integers(2, 6, (2, context - 2), "int32")
+    ids[1, context // 3 :] = 0
+    rows = {"seed": row_seeds(1, 2), "temperature": np.float32([0.7, 1.0])}
+    rows |= {"top_k": np.int32([2, 0]), "top_p": np.float32([0.9, 1.0])}
+    rows["max_new_tokens"] = np.int32([new] * 2)
+
+    def write(model, ids, rows=rows):
+        return model.serve("generate", token_ids=ids, **rows)["output_ids"]
+
+    together = write(model, ids)
+    in_place = model.changed()
+    in_place.compile(jit_compile=True)
+    np.testing.assert_array_equal(together, write(in_place, ids))
+    for i, length in enumerate((context - 2, context // 3)):
+        row = {name: value[i : i + 1] for name, value in rows.items()}
+        (alone,) = write(model, ids[i : i + 1, :length], row)
+        assert alone.tolist() == together[i][together[i] != 0].tolist()
+
+
 def test_an_empty_prompt_is_the_beginning_or_the_opening(trained):
     assert trained.generate(3, prompt="", temperature=0) == trained.generate(
         3, temperature=0
