@@ -51,7 +51,7 @@ def test_cached_steps_equal_the_whole(style, block):
             here = np.eye(block, dtype="float32")[place][:, None]
             options = {"recent": recent, "write": partial(written, here=here)}
         found, caches = net.step(
-            ids[:, t], positions, mask[:, None, None], past=past, **options
+            ids[:, t], positions, mask[:, None, None], past=[past], **options
         )
         np.testing.assert_allclose(found, expected[:, t], atol=1e-5)
         if not block:
