@@ -1,21 +1,22 @@
-# Everything installs into .venv what it needs, once; setup.cfg pins the versions.
+# Everything installs into .venv what it needs, once: the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 # Two processes; tests that share fixtures stay together (tests/conftest.py).
 TOGETHER := -n 2 --dist loadgroup
 
-.PHONY: install demo test test-all test-backends test-gallery test-serving gallery
-.PHONY: lint clean
+.PHONY: install demo test test-all test-backends test-gallery test-serving test-pythons
+.PHONY: gallery lint clean
 
 install: .venv/.installed
 
-.venv/.installed: setup.cfg pyproject.toml
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(INSTALL) '.[all]'
 	touch $@
 
 .venv/.installed-test: .venv/.installed
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(INSTALL) '.[test]'
 	touch $@
 
 # Train, measure, generate, export and verify on data that comes with the packages.
@@ -36,9 +37,13 @@ test-all: .venv/.installed-test test-backends
 
 # JAX beside TensorFlow, and what every model must do, on JAX alone.
 test-backends: .venv/.installed-test
-	$(BIN)/pip install --quiet --editable '.[jax]'
+	$(INSTALL) '.[jax]'
 	$(BIN)/python -m pytest tests/backends
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TOGETHER) -m 'not slow' tests/contract
+
+# The wheel in fresh environments of each Python.
+test-pythons:
+	$(PYTHON) tools/test_pythons.py
 
 # A static site of saved_models, in which the visitor generates; needs npm.
 gallery: install
@@ -48,7 +53,7 @@ gallery: install
 test-gallery: .venv/.installed-test
 	command -v chromium || { apt-get update && \
 		apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
-	$(BIN)/pip install --quiet --editable '.[gallery]'
+	$(INSTALL) '.[gallery]'
 	$(BIN)/python -m pytest tests/gallery -s
 
 # NVIDIA Triton serves saved_models by HTTP and gRPC, half a minute of load for each file.

@@ -5,6 +5,7 @@ import os
 import sys
 
 from kerasgen.errors import InputError, unknown
+from kerasgen.extras import need
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -16,9 +17,7 @@ def choose(name: str) -> None:
         InputError: if it runs on another one, or the backend isn't installed.
     """
     if importlib.util.find_spec(name) is None:
-        raise InputError(
-            f"there is no {name} here: pip install '.[{name}]' in the checkout"
-        )
+        need(name)
     if "keras" in sys.modules and current() != name:
         raise InputError(f"Keras runs on {current()} here: set KERAS_BACKEND={name}")
     os.environ["KERAS_BACKEND"] = name

@@ -12,6 +12,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import shtab
+
 from kerasgen import __version__, backend, commands, kinds
 from kerasgen.conventions import MOST_SAMPLES
 from kerasgen.errors import InputError, one_line, told, unknown
@@ -27,6 +29,7 @@ RUNTIMES = (
     "litert-int8",
 )
 TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
+PATHS = ("MODEL", "RECIPE", "FILE", "DIR", "IMAGE|FOLDER")
 _INT64 = 2**63 - 1
 
 
@@ -97,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version", action="version", version=f"kerasgen {__version__}"
+    )
+    shtab.add_argument_to(
+        parser, "--print-completion", help="a script for the shell, to be sourced"
     )
     debug = {"action": "store_true", "help": "show the traceback of an error"}
     parser.add_argument("--debug", **debug)
@@ -201,6 +207,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add = command(commands.verify)
     add("folder", metavar="DIR")
+    for entry in entries.choices.values():
+        for action in entry._actions:  # as the shell should complete them
+            if action.metavar in PATHS:
+                action.complete = shtab.FILE
     return parser
 
 

@@ -1,11 +1,13 @@
 """What is in an artifact: the hash of every file, the signatures, the versions."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import re
 from pathlib import Path
 
+from kerasgen import __version__
 from kerasgen.errors import InputError
 from kerasgen.files import damaged, read_json
 
@@ -19,13 +21,16 @@ PACKAGES = (
     "onnxruntime",
     "ai-edge-litert",
     "numpy",
-    "kerasgen",
 )
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that an artifact is made with."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    """The versions of the packages that an artifact is made with, where they are."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found | {"kerasgen": __version__}
 
 
 def write(folder: Path, content: dict) -> None:

@@ -16,6 +16,7 @@ from keras import ops
 
 from kerasgen.choices import choose
 from kerasgen.errors import InputError, require
+from kerasgen.extras import need
 
 PAD, END = 0, 1
 _FINGERPRINTS = 2**62
@@ -163,6 +164,7 @@ class SentencePiece(Tokenizer):
     name = "sentencepiece"
 
     def __init__(self, proto: str):
+        need("text")
         import sentencepiece
 
         self.proto = base64.b64decode(proto, validate=True)
@@ -173,6 +175,7 @@ class SentencePiece(Tokenizer):
     @classmethod
     def train(cls, texts, size: int = 4096) -> "SentencePiece":
         """`size` pieces, learned from the texts."""
+        need("text")
         import sentencepiece
 
         # 256 bytes and four marks, but for characters.

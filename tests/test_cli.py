@@ -156,6 +156,26 @@ def test_the_command_alone_helps_and_says_its_version(capsys):
     assert capsys.readouterr().out == f"kerasgen {kerasgen.__version__}\n"
 
 
+def test_bash_completes_commands_and_choices(tmp_path):
+    code = [sys.executable, "-m", "kerasgen", "--print-completion", "bash"]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    script = tmp_path / "completion.bash"
+    script.write_text(done.stdout)
+
+    def completed(*words):
+        ask = (
+            f"source {script}; COMP_WORDS=({' '.join(words)}); "
+            f"COMP_CWORD={len(words) - 1}; _shtab_kerasgen; echo ${{COMPREPLY[@]}}"
+        )
+        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert completed("kerasgen", "gen") == ["generate"]
+    found = completed("kerasgen", "generate", "x", "--runtime", "onnx")
+    assert found == ["onnx", "onnx-fp16", "onnx-int8"]
+
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

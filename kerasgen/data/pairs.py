@@ -7,6 +7,7 @@ import numpy as np
 from kerasgen.data.splits import Split
 from kerasgen.data.text import read_text, texts
 from kerasgen.errors import InputError
+from kerasgen.extras import need
 
 TABLES = ("languages", "territories", "scripts", "currencies", "variants")
 LANGUAGES = ("de", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "sv", "tr")
@@ -79,6 +80,7 @@ def paired(rows) -> Split:
 
 def _names(language: str) -> dict:
     """(table, code) -> name."""
+    need("data")
     from babel import Locale
 
     locale = Locale(language)

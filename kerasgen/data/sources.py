@@ -8,6 +8,7 @@ from kerasgen.data.pairs import load_pairs
 from kerasgen.data.splits import Split
 from kerasgen.data.text import load_chorales, load_lines, load_text
 from kerasgen.errors import InputError, one_line, out_of_memory, unknown
+from kerasgen.extras import need
 
 __all__ = [
     "load_bundled",
@@ -40,6 +41,7 @@ def load_tfds(name: str, image_shape):
 
     `NAME[SPLITS]`, as in `imdb_reviews[train+test]`, is one split of those.
     """
+    need("data")
     import tensorflow_datasets as tfds
 
     name, wanted = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", name).groups()

@@ -1,5 +1,6 @@
 """Molecules, as SMILES."""
 
+from kerasgen.extras import need
 from kerasgen.kinds.text import Text
 
 
@@ -34,6 +35,7 @@ export function show(place, texts) {
 
     def picture(self, samples):
         """Structural formulas of those that are molecules; white where none is."""
+        need("molecules")
         import numpy as np
         from rdkit.Chem import Draw, Mol
 
@@ -44,6 +46,7 @@ export function show(place, texts) {
 
 def parsed(text: str):
     """The `rdkit.Chem.Mol` that a SMILES says, or None if it is no molecule."""
+    need("molecules")
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():  # of why it is none

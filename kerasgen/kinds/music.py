@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from kerasgen.extras import need
 from kerasgen.files import atomic
 from kerasgen.kinds.text import Text
 
@@ -50,6 +51,7 @@ def steps(text: str) -> list[list[int]]:
 
 def midi(text: str):
     """Text as music: a `mido.MidiFile` in which repeated notes are held."""
+    need("music")
     import mido
 
     file = mido.MidiFile(ticks_per_beat=480)

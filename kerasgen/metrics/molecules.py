@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasgen import kinds
+from kerasgen.extras import need
 from kerasgen.kinds.molecule import parsed
 
 SIGNATURE = "generate"
@@ -17,6 +18,7 @@ def figures(model, serve, split, training, recipe, progress) -> dict:
     Of the samples, the share that are molecules; of those, of different ones; and of
     those, of ones that the training set has not.
     """
+    need("molecules")
     from rdkit import Chem
 
     def canonical(text: str) -> str | None:

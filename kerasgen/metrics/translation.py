@@ -1,5 +1,7 @@
 """How near translations are to those of people."""
 
+from kerasgen.extras import need
+
 SIGNATURE = "translate_ids"
 FIGURES = ("sacrebleu", "chrf", "bleu_tokenized")
 VALUES = ("language",)
@@ -9,6 +11,7 @@ IGNORED = ()
 def figures(model, serve, split, training, recipe, progress) -> dict:
     """`sacrebleu` and `chrf`, of texts as they are, and `bleu_tokenized`: BLEU-4 of
     small letters in Moses's tokens, as papers on Multi30k print it."""
+    need("text")
     from sacrebleu.metrics import BLEU, CHRF
 
     from kerasgen.codec import translations
