@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = argparse.Namespace(debug=False)
     try:
-        _parser().parse_args(arguments, options)
+        parser().parse_args(arguments, options)
         options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # `kerasgen list | head`
@@ -94,7 +94,7 @@ def _whole(least: int = -(2**63), most: int = _INT64) -> Callable:
     return read
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="kerasgen", description="Train, judge and ship generative models."
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from kerasgen import loading
 from kerasgen.cli import main
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "own-data.md"
 
 
 def odd_pictures(folder: Path) -> None:
@@ -45,10 +45,10 @@ def odd_pictures(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """README's own recipe beside odd pictures: a folder."""
+    """The recipe of the documents beside odd pictures: a folder."""
     folder = tmp_path_factory.mktemp("faces")
     odd_pictures(folder / "my_pictures")
-    _, text = README.read_text(encoding="utf-8").split("`kerasgen train faces.yaml`")
+    _, text = PAGE.read_text(encoding="utf-8").split("`kerasgen train faces.yaml`")
     recipe = text.split("```yaml\n")[1].split("```")[0]
     (folder / "faces.yaml").write_text(recipe, encoding="utf-8")
     return folder

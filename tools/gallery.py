@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pages import card, page, plots
 from playing import RUNTIME, copy_onnx, panels, vendored
-from readme import headline
+from tables import headline
 
 from kerasgen import kinds, manifest
 from kerasgen import recipe as recipes

@@ -67,6 +67,18 @@ def run(command, check=True, **options):
     return done
 
 
+def built(scratch: Path) -> Path:
+    """The wheel of a copy, as what is left of earlier builds would be in it."""
+    source = scratch / "source"
+    shutil.copytree(ROOT / "kerasgen", source / "kerasgen")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    run([*pip, "--wheel-dir", scratch, source])
+    (wheel,) = scratch.glob("*.whl")
+    return wheel
+
+
 def least(scratch: Path) -> Path:
     """Constraints of the least versions that setup.cfg names."""
     config = configparser.ConfigParser()
@@ -94,9 +106,7 @@ def trains_and_ships(environment: Environment, train: bool = True) -> None:
 def main(versions=VERSIONS) -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-        run([*pip, "--wheel-dir", scratch, ROOT])
-        (wheel,) = scratch.glob("*.whl")
+        wheel = built(scratch)
         every = f"{wheel}[all]"
         for version in versions:
             lean = Environment(version, scratch)

@@ -1,11 +1,11 @@
-"""Write the tables of README.md: trained models, from their metrics.json, a GAN beside
+"""Write the tables of README.md and docs/: trained models, from their metrics.json, a GAN beside
 its plain twin and samplers of a diffusion model beside each other, from what `kerasgen
 evaluate --json` wrote, the worth of samples, from what `tools/augment.py` wrote, and
 the speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
 
-    python tools/readme.py [--check]
+    python tools/tables.py [--check]
 
-With --check nothing is written; exit status 1 if README.md isn't up to date.
+With --check nothing is written; exit status 1 if one isn't up to date.
 """
 
 import json
@@ -15,7 +15,7 @@ from statistics import mean
 
 import yaml
 
-README = Path("README.md")
+PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
 RESULTS = Path("tools/results")
 BACKENDS = RESULTS / "backends.json"
 AUGMENT = RESULTS / "augment.json"
@@ -165,24 +165,28 @@ def runtimes() -> str:
 
 
 def filled(text: str, name: str, table: str) -> str:
-    """`text` with `table` between the marks of `name`."""
-    begin = f"<!-- {name}: written by tools/readme.py -->\n"
+    """`text` with `table` between the marks of `name`, if it has them."""
+    begin = f"<!-- {name}: written by tools/tables.py -->\n"
     end = f"<!-- /{name} -->"
+    if begin not in text:
+        return text
     before, rest = text.split(begin)
     return before + begin + table + end + rest.split(end)[1]
 
 
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
-    fresh = text
-    for table in (zoo, plain, samplers, augment, backends, runtimes):
-        fresh = filled(fresh, table.__name__, table())
-    if "--check" in sys.argv[1:]:
-        if fresh != text:
-            print("README.md is not up to date: run python tools/readme.py")
-        return int(fresh != text)
-    README.write_text(fresh, encoding="utf-8")
-    return 0
+    stale = 0
+    tables = (zoo, plain, samplers, augment, backends, runtimes)
+    for page in PAGES:
+        text = fresh = page.read_text(encoding="utf-8")
+        for table in tables:
+            fresh = filled(fresh, table.__name__, table())
+        if "--check" not in sys.argv[1:]:
+            page.write_text(fresh, encoding="utf-8")
+        elif fresh != text:
+            print(f"{page} is not up to date: run python tools/tables.py")
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

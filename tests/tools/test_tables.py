@@ -8,6 +8,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_readme_is_up_to_date():
-    command = [sys.executable, "tools/readme.py", "--check"]
+    command = [sys.executable, "tools/tables.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
