@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 TOGETHER := -n 2 --dist loadgroup
 
 .PHONY: install demo test test-all test-backends test-gallery test-serving test-pythons
-.PHONY: gallery lint clean
+.PHONY: gallery docs test-notebooks lint clean
 
 install: .venv/.installed
 
@@ -44,6 +44,17 @@ test-backends: .venv/.installed-test
 # The wheel in fresh environments of each Python.
 test-pythons:
 	$(PYTHON) tools/test_pythons.py
+
+# The site of documents, in build/site; its tutorials are run.
+docs: .venv/.installed-docs
+	$(BIN)/python tools/docs.py
+
+test-notebooks: .venv/.installed-docs
+	$(BIN)/python tools/docs.py --notebooks
+
+.venv/.installed-docs: .venv/.installed
+	$(INSTALL) '.[all,docs]'
+	touch $@
 
 # A static site of saved_models, in which the visitor generates; needs npm.
 gallery: install

@@ -175,7 +175,6 @@ def test_bash_completes_commands_and_choices(tmp_path):
     assert found == ["onnx", "onnx-fp16", "onnx-int8"]
 
 
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

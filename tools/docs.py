@@ -2,14 +2,15 @@
 
     python tools/docs.py [--notebooks]
 
-Copies docs/ to build/docs and writes there what follows from the code: the reference of
-public names and of commands, the recipes, a page of each trained model. Tutorials are run,
-once for each state of their text, and shown with their outputs. With --notebooks that is
-all that is done. Then mkdocs builds the site; a link that leads nowhere is an error.
+Copies docs/ to build/docs and writes there what follows from the code: the reference
+of public names and of commands, the recipes, a page of each trained model. Tutorials
+are run, once for each state of their text, and shown with their outputs; with
+--notebooks that is all. Then mkdocs builds the site; a link to nowhere is an error.
 """
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -64,8 +65,8 @@ def recipe_pages() -> str:
     lines = [
         "# Recipes",
         "",
-        "`kerasgen train NAME`. The figure is that of the model in `saved_models/`, where",
-        "there is one; what papers reach stands beside it on [its page](../zoo.md).",
+        "`kerasgen train NAME`. The figure is that of the model in `saved_models/`,",
+        "where there is one; what papers reach is on [its page](../zoo.md).",
         "",
         "| recipe | what it is | data | epochs × batch | figure |",
         "|---|---|---|---|---|",
@@ -129,6 +130,8 @@ def executed(path: Path) -> Path:
 
 
 def main() -> int:
+    scripts = str(Path(sys.executable).parent)  # where tutorials find `kerasgen`
+    os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
     tutorials = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
     outputs = {path.name: executed(path) for path in tutorials}
     if "--notebooks" in sys.argv[1:]:

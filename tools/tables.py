@@ -1,7 +1,7 @@
-"""Write the tables of README.md and docs/: trained models, from their metrics.json, a GAN beside
-its plain twin and samplers of a diffusion model beside each other, from what `kerasgen
-evaluate --json` wrote, the worth of samples, from what `tools/augment.py` wrote, and
-the speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
+"""Write the tables of README.md and docs/: trained models, from their metrics.json, a
+GAN beside its plain twin and samplers of a diffusion model beside each other, from what
+`kerasgen evaluate --json` wrote, the worth of samples, from what `tools/augment.py`
+wrote, and the speed of backends and of runtimes, from what `tools/benchmark.py` wrote.
 
     python tools/tables.py [--check]
 
