@@ -28,6 +28,8 @@ from kerasgen import recipe as recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD, NOTEBOOKS = ROOT / "build" / "docs", ROOT / "build" / "notebooks"
+# What TensorFlow writes when it starts, and nothing else.
+LOGS = re.compile(r"((WARNING: All log|[IWE]0000 ).*\n?)+\Z")
 ZOO, GALLERY = ROOT / "saved_models", ROOT / "build" / "gallery"
 
 
@@ -125,6 +127,10 @@ def executed(path: Path) -> Path:
         home.mkdir(parents=True)
         resources = {"metadata": {"path": str(home)}}
         NotebookClient(notebook, timeout=1200, resources=resources).execute()
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                shown = [o for o in cell.outputs if not LOGS.match(o.get("text", ""))]
+                cell.outputs = shown
         nbformat.write(notebook, done)
     return done
 
