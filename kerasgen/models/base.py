@@ -60,7 +60,8 @@ class Model(Trainer, keras.Model):
         return model
 
     def __init__(self, ema_decay: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
+        # What a model is called with stays float32: its networks cast for themselves.
+        super().__init__(autocast=False, **kwargs)
         require(0.0 <= ema_decay < 1.0, "ema_decay", "in [0, 1)", ema_decay)
         self.ema_decay = ema_decay
 
@@ -81,6 +82,7 @@ class Model(Trainer, keras.Model):
     # Of one row of x and y, as `fit` gets them, where a Dataset doesn't say.
     row_shape: tuple = (None,)
     target_shape: tuple = ()
+    keeps_one_hot = False  # or labels come as numbers, however `fit` got them
 
     def check(self, x, y=None, labelled: bool = True) -> None:
         """Refuse arrays that `preprocess` can't give a meaning.

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerasgen
+from kerasgen import tokenizers
 from kerasgen.errors import InputError
 from kerasgen.labels import check_labels, label_numbers
 from kerasgen.models.images import check_images, image_batch
@@ -86,3 +88,54 @@ def test_every_example_has_its_label_and_weight(entry):
                 model.fit(images, y, sample_weight=weight[0] if weight else None)
             else:
                 model.train_on_batch(images, *rest)
+
+
+MODELS = {
+    "vae": lambda: kerasgen.VAE(SHAPE, latent_dim=2, classes=3),
+    "gan": lambda: kerasgen.GAN(SHAPE, latent_dim=2, classes=3),
+    "image_classifier": lambda: kerasgen.ImageClassifier(SHAPE, 3, feature_dim=2),
+    "text_classifier": lambda: kerasgen.TextClassifier(
+        tokenizers.Bytes(), context=4, labels=["a", "b", "c"], network="ngrams"
+    ),
+}
+LABELS = np.array([2, 0, 1])
+FORMS = [LABELS[:, None], np.eye(3)[LABELS], LABELS.astype("float32"), LABELS]
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_labels_may_change_their_form_from_call_to_call(family):
+    """What a compiled step was traced for says nothing about the next call."""
+    texts = family == "text_classifier"
+    x = np.array([[5, 6], [7, 0], [8, 9]]) if texts else RAMP
+    model = MODELS[family]()
+    model.compile("sgd")
+    model.fit(x, LABELS, verbose=0)
+    for y in FORMS:
+        model.fit(x, y, verbose=0)
+    assert model.steps_taken == 1 + len(FORMS)
+    expected = model.evaluate(x, LABELS, verbose=0)
+    for y in FORMS:
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
+        for fed in ((x, y), (batches,), (pair for pair in [(x, y)])):
+            fed = fed if isinstance(fed, tuple) else (fed,)
+            found = model.evaluate(*fed, verbose=0)
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_images_of_one_channel_may_come_with_it_or_without():
+    model = kerasgen.VAE(SHAPE, latent_dim=2)
+    model.compile("sgd")
+    expected = model.evaluate(RAMP, verbose=0)
+    for images in (RAMP[..., 0], RAMP):
+        batches = tf.data.Dataset.from_tensor_slices(images).batch(3)
+        for x in (images, batches):
+            np.testing.assert_allclose(model.evaluate(x, verbose=0), expected)
+
+
+def test_one_hot_labels_stay_for_a_loss_that_wants_them():
+    model = MODELS["text_classifier"]()
+    model.compile("sgd", "categorical_crossentropy", metrics=["categorical_accuracy"])
+    x = np.array([[5, 6], [7, 0], [8, 9]])
+    batches = tf.data.Dataset.from_tensor_slices((x, np.eye(3)[LABELS])).batch(3)
+    expected = model.evaluate(x, np.eye(3)[LABELS], verbose=0)
+    np.testing.assert_allclose(model.evaluate(batches, verbose=0), expected)

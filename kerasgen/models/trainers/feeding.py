@@ -14,6 +14,7 @@ from keras import tree
 
 from kerasgen.backend import is_jax, tensorflow_only
 from kerasgen.errors import InputError
+from kerasgen.labels import label_numbers
 
 
 class Feed:
@@ -70,11 +71,28 @@ class Feed:
         x, y = (part if is_tensor(part) else _array(part) for part in (x, y))
         _require_rows_alike(x, y, weight)
         self._check(*(_each(np.asarray, part) for part in (x, y)))
+        x, y = _each(self._row, x), _each(self._label, y)
         if text:
             x, y = self._read(x, y)
         if y is None and weight is not None:
             y = -np.ones(len(tree.flatten(x)[0]), "int32")  # Keras drops lone weights
         return x, y, weight
+
+    def _row(self, x):
+        """A batch of x in the one shape that it has for the model, so that a step
+        is compiled for no other: images of one channel may come without."""
+        shape = self.model.row_shape
+        bare = np.ndim(x) == len(shape) and shape[-1:] == (1,)
+        return x[..., None] if bare else x
+
+    def _label(self, y):
+        """Labels in their one shape: int32 `(batch,)`; one-hot rows stay for what
+        `compile` measures them by."""
+        if is_text(y) or self.model.target_shape or np.ndim(y) not in (1, 2):
+            return y
+        if self.model.keeps_one_hot and np.ndim(y) == 2 and y.shape[1] > 1:
+            return y
+        return keras.ops.convert_to_numpy(label_numbers(y))
 
     def _read(self, x, y):
         """Strings, with what they are labelled by -> tensors of numbers."""
@@ -122,7 +140,7 @@ class Feed:
                 row = tree.map_structure(tf.identity, row)
             x, y, weight = keras.utils.unpack_x_y_sample_weight(row)
             x = _each(lambda part: _shaped(part, self.model.row_shape), x)
-            y = _each(lambda part: _targets(part, self.model.target_shape), y)
+            y = _each(lambda part: _targets(part, self.model), y)
             if is_text(x) or is_text(y):
                 x, y = self._read(x, y)
             if weight is not None and y is None:
@@ -215,11 +233,12 @@ def _stand_in(spec):
 
 
 def _shaped(x, row_shape):
-    """A tensor of unknown rank, with the one that the model takes."""
+    """A tensor in the one shape that it has for the model; see `Feed._row`."""
     import tensorflow as tf
 
     if x.shape.rank is not None:
-        return x
+        bare = x.shape.rank == len(row_shape) and row_shape[-1:] == (1,)
+        return x[..., None] if bare else x
     if x.dtype == tf.string:
         return tf.ensure_shape(x, [None])
     if None in row_shape:
@@ -227,16 +246,20 @@ def _shaped(x, row_shape):
     return tf.reshape(x, [-1, *row_shape])
 
 
-def _targets(y, target_shape):
-    """The same for y; labels, also one-hot ones, become `(batch,)`."""
+def _targets(y, model):
+    """The same for y; see `Feed._label`."""
     import tensorflow as tf
 
-    if y.shape.rank is not None or y.dtype == tf.string or target_shape:
+    rank, target_shape = y.shape.rank, model.target_shape
+    if y.dtype == tf.string or target_shape or (rank or 0) > 2:
         return _shaped(y, target_shape)
+    if rank == 2 and y.shape[1] != 1 and model.keeps_one_hot:
+        return y
     one_hot = tf.logical_and(tf.rank(y) == 2, tf.shape(y)[-1] > 1)
+    y = tf.cast(y, tf.int32)
     numbers = tf.cond(
         one_hot,
         lambda: tf.argmax(y, axis=-1, output_type=tf.int32),
-        lambda: tf.cast(tf.reshape(y, [-1]), tf.int32),
+        lambda: tf.reshape(y, [-1]),
     )
     return tf.ensure_shape(numbers, [None])
