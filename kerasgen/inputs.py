@@ -246,6 +246,10 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
     """
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name} must be numbers, not {values.ravel().tolist()[0]!r}")
+    if described["dtype"] == "int32" and values.dtype.kind == "f":
+        parts = values[values != np.floor(values)]
+        whole, wrong = "a whole number", parts[0].item() if parts.size else None
+        require(not parts.size, name, whole, wrong)
     if "range" not in described:
         return
     low, high = described["range"]

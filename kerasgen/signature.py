@@ -145,7 +145,10 @@ class Signature:
                 raise InputError(
                     f"input {name!r} must have shape {wanted}, not {array.shape}"
                 )
-            if entry.dtype != "string":
+            if entry.dtype == "string":
+                first = array.ravel().tolist()[:1]
+                require(array.dtype.kind in "OSU", name, "strings", first)
+            else:
                 require_range(name, array, entry.describe())
                 array = array.astype(entry.dtype)
             arrays[name] = array

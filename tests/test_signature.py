@@ -119,11 +119,15 @@ def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
         ({"count": [2**40]}, "count must be at least 0 and at most 20, not 1099"),
         ({"seed": [2**40]}, "seed must be at least -2147483648 and at most 2147483647"),
         ({"label": ["dog"]}, "label must be numbers, not 'dog'"),
+        ({"label": [0, 1.9]}, "label must be a whole number, not 1.9"),
+        ({"seed": [np.nan]}, "seed must be a whole number, not nan"),
+        ({"text": [3]}, r"text must be strings, not \[3\]"),
     ],
 )
 def test_python_refuses_what_is_out_of_range(values, message):
     (name,) = values
-    one = Signature(lambda **v: v, {name: (RANGES | {"seed": seed()})[name]}, ("y",))
+    entries = RANGES | {"seed": seed(), "text": Input((), "string")}
+    one = Signature(lambda **v: v, {name: entries[name]}, ("y",))
     with pytest.raises(InputError, match=message):
         one.check(values)
 

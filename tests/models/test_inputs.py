@@ -139,3 +139,79 @@ def test_one_hot_labels_stay_for_a_loss_that_wants_them():
     batches = tf.data.Dataset.from_tensor_slices((x, np.eye(3)[LABELS])).batch(3)
     expected = model.evaluate(x, np.eye(3)[LABELS], verbose=0)
     np.testing.assert_allclose(model.evaluate(batches, verbose=0), expected)
+
+
+@pytest.fixture(scope="module")
+def language_model():
+    network = {"name": "transformer", "width": 8, "depth": 1, "heads": 2}
+    model = kerasgen.LanguageModel(tokenizers.Bytes(), context=4, network=network)
+    model.compile("sgd", jit_compile=False)
+    return model
+
+
+def _batches(x):
+    return tf.data.Dataset.from_tensor_slices(x).batch(3)
+
+
+ROWS = [[5, 6, 7], [8, 9], [10]]
+TEXTS = ["abc", "de", "f"]
+FED = [
+    (lambda: ROWS, "ids"),
+    (lambda: tf.ragged.constant(ROWS), "ids"),
+    (lambda: _batches(tf.ragged.constant(ROWS)), "ids"),
+    (lambda: (rows for rows in [TEXTS]), "texts"),
+    (lambda: (tuple(rows) for rows in [TEXTS]), "texts"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind"), FED)
+def test_texts_and_rows_of_tokens_may_be_lists_and_ragged(make, kind, language_model):
+    plain = {"ids": np.array([[5, 6, 7], [8, 9, 0], [10, 0, 0]]), "texts": TEXTS}
+    expected = language_model.evaluate(plain[kind], verbose=0)
+    found = language_model.evaluate(make(), verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: tf.data.Dataset.from_tensor_slices(TEXTS), "wants .batch.64."),
+        (lambda: [3, "a"], "must be strings, or rows of token ids"),
+        (lambda: ["a", 3], "must be strings, or rows of token ids"),
+        (lambda: [], "there are no examples: give one at least"),
+        (lambda: [[5.5, 6], [7]], "rows have different shapes"),
+        (lambda: [[[5, 6], [7]], [8]], "rows have different shapes"),
+        (lambda: ["\ud800"], r"a text has U\+D800, half of a character"),
+        (lambda: "one text", r"one string is no list of texts: give \[text\]"),
+    ],
+)
+def test_other_texts_get_a_line(make, line, language_model):
+    with pytest.raises(InputError, match=line):
+        language_model.fit(make(), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "line"),
+    [
+        (3, "texts are a list of strings, not 3"),
+        (["a", None], "a text is a string, not None"),
+        ("\ud800", r"a text has U\+D800, half of a character: leave it out"),
+        ("\udcff", "a text is not in UTF-8 .byte 0xff in line 1.: convert it"),
+        (b"\xff", "a text is not in UTF-8 .byte 0xff in line 1.: convert it"),
+    ],
+)
+def test_other_prompts_get_a_line(prompt, line, language_model):
+    with pytest.raises(InputError, match=line):
+        language_model.generate(2, prompt=prompt)
+    with pytest.raises(InputError, match="one string is no list of texts"):
+        language_model.codec.ids("abc")
+    as_bytes = language_model.generate(1, prompt=b"ab", max_new_tokens=1)
+    assert as_bytes == language_model.generate(1, prompt="ab", max_new_tokens=1)
+
+
+def test_a_translator_takes_a_list_of_texts():
+    network = {"name": "transformer", "width": 8, "depth": 1, "heads": 2}
+    model = kerasgen.Translator(tokenizers.Bytes(), context=4, network=network)
+    for texts, line in ((["a", None], "not None"), ("one", "no list"), (3, "not 3")):
+        with pytest.raises(InputError, match=line):
+            model.translate(texts)

@@ -15,6 +15,7 @@ from keras import tree
 from kerasgen.backend import is_jax, tensorflow_only
 from kerasgen.errors import InputError
 from kerasgen.labels import label_numbers
+from kerasgen.tokenizers import padded
 
 
 class Feed:
@@ -62,17 +63,24 @@ class Feed:
             self.fault = self.fault or error
             raise
 
-    def _arrays(self, x, y, weight):
-        if isinstance(x, (str, bytes)):
-            raise InputError("one string is no list of texts: give [text]")
-        if x is None:  # Keras has a line for that
-            return x, y, weight
-        text = is_text(x) or is_text(y)
+    def checked(self, x, y=None, weight=None) -> tuple:
+        """Arrays of x and y, each row in the one shape that it has for the model.
+
+        Raises:
+            InputError: for those that the model can't be fed with.
+        """
         x, y = (part if is_tensor(part) else _array(part) for part in (x, y))
+        if any(np.shape(part)[:1] == (0,) for part in tree.flatten(x)):
+            raise InputError("there are no examples: give one at least")
         _require_rows_alike(x, y, weight)
         self._check(*(_each(np.asarray, part) for part in (x, y)))
-        x, y = _each(self._row, x), _each(self._label, y)
-        if text:
+        return _each(self._row, x), _each(self._label, y)
+
+    def _arrays(self, x, y, weight):
+        if x is None:  # Keras has a line for that
+            return x, y, weight
+        x, y = self.checked(x, y, weight)
+        if is_text(x) or is_text(y):
             x, y = self._read(x, y)
         if y is None and weight is not None:
             y = -np.ones(len(tree.flatten(x)[0]), "int32")  # Keras drops lone weights
@@ -106,6 +114,8 @@ class Feed:
 
     def _batch(self, batch) -> tuple:
         """What a generator or a `PyDataset` gives -> (x,), (x, y) or (x, y, weight)."""
+        if isinstance(batch, (list, tuple)) and is_text(batch):
+            batch = (batch,)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         x, y, weight = self._arrays(x, y, weight)
         if isinstance(x, dict):  # texts: Keras wants all batches equally wide
@@ -117,10 +127,15 @@ class Feed:
         import tensorflow as tf
 
         spec = dataset.element_spec
+        if any(map(_is_ragged, tree.flatten(spec))) and hasattr(dataset, "map"):
+            dataset = dataset.map(lambda *row: tree.map_structure(_filled_up, row))
+            spec = dataset.element_spec
         plain = all(isinstance(part, tf.TensorSpec) for part in tree.flatten(spec))
         if not plain or not hasattr(dataset, "map"):  # ragged, or distributed already
             return dataset
         x, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+        if is_text(x) and any(part.shape.rank == 0 for part in tree.flatten(x)):
+            raise InputError("texts come in batches: a Dataset wants .batch(64)")
         known = all(part.shape.rank is not None for part in tree.flatten(spec))
         if known and not is_text(x) and not is_text(y):
             # A wrong shape is told now: the trace of a step would tell it at length.
@@ -178,7 +193,7 @@ class _Batches(keras.utils.PyDataset):
 def is_text(x) -> bool:
     """Whether x is strings: a list, an array, a tensor, or a dataset with some."""
     if isinstance(x, (list, tuple)):
-        return bool(x) and isinstance(x[0], (str, bytes))
+        return any(isinstance(text, (str, bytes)) for text in x)
     if hasattr(x, "element_spec"):
         return any(is_text(spec) for spec in tree.flatten(x.element_spec))
     if isinstance(x, np.ndarray):
@@ -188,7 +203,8 @@ def is_text(x) -> bool:
 
 def is_tensor(x) -> bool:
     """Whether Keras takes x as it is; a list it would take for several inputs."""
-    return x is None or isinstance(x, dict) or keras.ops.is_tensor(x)
+    plain = keras.ops.is_tensor(x) and not _is_ragged(x)
+    return x is None or isinstance(x, dict) or plain
 
 
 def _require_rows_alike(x, y, weight) -> None:
@@ -214,8 +230,33 @@ def _packed(x, y, weight) -> tuple:
 
 
 def _array(x):
-    x = np.asarray(x)
+    """What Keras takes for an array; strings as objects, and rows of tokens, which may
+    be ragged, filled up with 0."""
+    if isinstance(x, (str, bytes)):
+        raise InputError("one string is no list of texts: give [text]")
+    if is_text(x):
+        return np.asarray(x, object)
+    if _is_ragged(x):
+        return np.asarray(_filled_up(x))
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        with contextlib.suppress(ValueError):
+            rows = [np.asarray(row) for row in x]
+            if all(r.ndim == 1 and (r.dtype.kind in "iu" or not r.size) for r in rows):
+                return padded(rows)
+        line = "rows have different shapes: crop, resize or fill them up"
+        raise InputError(line) from error
     return x.astype(object) if x.dtype.kind == "U" else x
+
+
+def _is_ragged(x) -> bool:
+    """Whether x, or what a spec says, is a ragged tensor of TensorFlow."""
+    return type(x).__name__ in ("RaggedTensor", "RaggedTensorSpec")
+
+
+def _filled_up(x):
+    return x.to_tensor() if _is_ragged(x) else x
 
 
 def _widened(ids, width: int):
