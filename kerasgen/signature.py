@@ -207,10 +207,8 @@ class Served:
         outputs = []
         for name in self.outputs:
             outputs += [name] if isinstance(name, str) else name(model)
-        method, what = (
-            getattr(model, self.method),
-            f"{type(model).__name__}.{self.method}",
-        )
+        method = getattr(model, self.method)
+        what = f"{type(model).__name__}.{self.method}"
         try:
             inspect.signature(method).bind(**entries)
         except TypeError as error:

@@ -83,9 +83,8 @@ def write_artifact(
         unsupported = _write_formats(model, folder, formats, recipe, labels)
         _refuse(operations.problems(folder))
         if not asked(model, folder):
-            _refuse(
-                ["{signature} to {runtime}: {reason}".format(**u) for u in unsupported]
-            )
+            line = "{signature} to {runtime}: {reason}"
+            _refuse([line.format(**entry) for entry in unsupported])
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
             _write_json(folder / "tokenizer.json", model.codec.values())
