@@ -6,5 +6,19 @@ imported when they are first used, so that `import kerasgen` is quick.
 
 import lazy_loader
 
+from kerasgen.errors import unknown
+
 __version__ = "0.2.0"
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_lazy, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name):
+    try:
+        return _lazy(name)
+    except AttributeError as error:
+        line = str(unknown("name in kerasgen", name, __all__))
+        raise AttributeError(line, name=name) from error
+
+
+def __dir__():
+    return ["__version__", *__all__]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -40,15 +40,11 @@ class Codec:
         """int32 `(n, T)`, right-padded with 0.
 
         Raises:
-            InputError: for one that is too long, can't be written in tokens, or holds
-                bytes that are no text.
+            InputError: for one that is too long, can't be written in tokens, or is no
+                text.
         """
-        for text in prompts:
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise not_utf8("a text", error) from error
-        rows = [self.start + list(self.tokenizer.encode(text)) for text in prompts]
+        texts = strings(prompts)
+        rows = [self.start + list(self.tokenizer.encode(text)) for text in texts]
         longest = max(map(len, rows), default=0)
         if self.cut:
             rows = [row[: self.context] for row in rows]
@@ -130,6 +126,31 @@ class Codec:
         return coded
 
 
+def strings(texts) -> list[str]:
+    """A list of texts, of bytes in UTF-8 too.
+
+    Raises:
+        InputError: for one string alone, and for what is no text.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InputError("one string is no list of texts: give [text]")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts are a list of strings, not {texts!r}")
+    return [_string(text) for text in texts]
+
+
+def _string(text) -> str:
+    try:
+        if isinstance(text, bytes):
+            return text.decode()
+        if not isinstance(text, str):
+            raise InputError(f"a text is a string, not {text!r}")
+        text.encode()
+        return text
+    except UnicodeError as error:
+        raise not_utf8("a text", error) from error
+
+
 def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str]:
     """Translations of texts by a `translate_ids` signature, those of about one length
     together; of a blank text there is nothing to translate.
@@ -141,6 +162,7 @@ def translations(serve, codec, texts, size: int = 32, progress=None) -> list[str
         size: how many at a time.
         progress: wraps an iterable in a bar: `(iterable, title, total)`.
     """
+    texts = strings(texts)
     ids = codec.ids([text if text.strip() else "" for text in texts])
     lengths = (ids != 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")

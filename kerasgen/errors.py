@@ -71,7 +71,9 @@ def one_line(text: str) -> str:
 def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     """The error for a name that isn't one of `names`; the nearest come first."""
     names = sorted(names)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    alike = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(str(name).lower(), alike, n=3, cutoff=0.5)
+    near = [alike[key] for key in near]
     hint = (
         f"did you mean {' or '.join(near)}?"
         if near
@@ -84,6 +86,9 @@ def not_utf8(what: object, error: UnicodeError) -> InputError:
     """The error for bytes that are no text; Python keeps such bytes of arguments as
     characters from U+DC80 on."""
     before, wrong = error.object[: error.start], error.object[error.start]
+    if isinstance(wrong, str) and not "\udc80" <= wrong <= "\udcff":
+        half = f"U+{ord(wrong):04X}, half of a character"
+        return InputError(f"{what} has {half}: leave it out")
     byte = wrong if isinstance(wrong, int) else ord(wrong) & 0xFF
     line = before.count(b"\n" if isinstance(before, bytes) else "\n") + 1
     return InputError(

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, not_utf8
 from kerasgen.inputs import at_least_one
 from kerasgen.tokenizers import END, PAD
 
@@ -59,6 +59,11 @@ def check_texts(x, size: int, what: str = "texts") -> None:
     if x.dtype.kind in "OSU":
         if x.ndim != 1 or not all(isinstance(text, (str, bytes)) for text in x):
             raise InputError(f"{what} must be strings, or rows of token ids")
+        try:
+            for text in x:
+                isinstance(text, str) and text.encode()
+        except UnicodeEncodeError as error:
+            raise not_utf8("a text", error) from error
         return
     if x.ndim != 2 or x.dtype.kind not in "iu":
         raise InputError(

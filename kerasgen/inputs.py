@@ -12,6 +12,8 @@ from keras import ops
 
 from kerasgen.errors import InputError, require
 
+DTYPES = ("float32", "int32", "string")
+
 
 @dataclasses.dataclass(frozen=True)
 class Input:
@@ -32,6 +34,8 @@ class Input:
         within: the range in words, where the numbers aren't how one says it.
         examples: (batch, random generator, length) -> values `(batch, *shape)` that are
             more like real ones than random numbers in the range are.
+    Raises:
+        InputError: for another dtype, or an empty range or a default outside of it.
     """
 
     shape: tuple = ()
@@ -43,6 +47,18 @@ class Input:
     longest: int | None = None
     within: str | None = None
     examples: Callable | None = None
+
+    def __post_init__(self):
+        known = self.dtype in DTYPES
+        require(known, "dtype of an input", " or ".join(DTYPES), self.dtype)
+        for name in ("low", "default"):
+            value, limit = getattr(self, name), self.limit
+            if value is not None and limit is not None:
+                within = f"at most {limit}, the largest value of its input"
+                require(value <= limit, name, within, value)
+        if self.default is not None and self.low is not None:
+            within = f"at least {self.low}, the least value of its input"
+            require(self.default >= self.low, "default", within, self.default)
 
     @property
     def limit(self) -> float | None:
@@ -230,6 +246,10 @@ def require_range(name: str, values: np.ndarray, described: Mapping) -> None:
     """
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name} must be numbers, not {values.ravel().tolist()[0]!r}")
+    if described["dtype"] == "int32" and values.dtype.kind == "f":
+        parts = values[values != np.floor(values)]
+        whole, wrong = "a whole number", parts[0].item() if parts.size else None
+        require(not parts.size, name, whole, wrong)
     if "range" not in described:
         return
     low, high = described["range"]

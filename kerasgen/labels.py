@@ -41,9 +41,12 @@ def check_labels(y, classes: int, least: int = -1, names=()) -> None:
         )
 
 
-def label_numbers(labels):
+def label_numbers(labels, names=()):
     """Labels `(batch,)`, `(batch, 1)`, or one-hot `(batch, classes)` -> int32
-    `(batch,)`."""
+    `(batch,)`; an array of objects has those of `names`."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "O":
+        texts = (v.decode() if isinstance(v, bytes) else v for v in labels.ravel())
+        labels = [names.index(text) for text in texts]
     labels = ops.convert_to_tensor(labels)
     if len(labels.shape) == 2 and labels.shape[1] != 1:
         labels = ops.argmax(labels, axis=1)

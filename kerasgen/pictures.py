@@ -13,8 +13,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from kerasgen.errors import InputError
 from kerasgen.files import atomic
 
-# What is read: no format that runs a program, as EPS does.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+# What is read, and what its files end in: no format that runs a program, as EPS does.
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pnm"),
+}
 GREY = ("1", "L", "LA", "La")
 COLUMNS = 8
 SMALLEST = 32  # images smaller than this are enlarged, to be seen
@@ -40,7 +48,7 @@ def opened(path: str | os.PathLike) -> Image.Image:
         raise OSError("no regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures and odd metadata
-        with Image.open(Path(path), formats=FORMATS) as image:
+        with Image.open(Path(path), formats=[*FORMATS]) as image:
             image.load()
             return _on_white(_of_8_bits(ImageOps.exif_transpose(image)))
 

@@ -14,6 +14,8 @@ import math
 import numpy as np
 from keras import ops
 
+from kerasgen.errors import require
+
 _STEP = 0x9E3779B9  # 2^32 / golden ratio: spreads consecutive streams
 
 
@@ -23,6 +25,11 @@ def row_seeds(seed: int, n: int) -> np.ndarray:
     Row i has (seed * 2654435761 + i) mod 2^32, as int32, so the first four of sixteen
     rows are the four of four. Shape `(n,)`.
     """
+    try:
+        whole = int(seed) == seed
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    require(whole, "seed", "a whole number", seed)
     first = int(seed) * 2654435761 % 2**32
     rows = (first + np.arange(n, dtype="uint64")) % 2**32
     return rows.astype("uint32").view("int32")

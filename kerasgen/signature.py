@@ -5,14 +5,17 @@ model's signatures, so what is tested is what ships.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from kerasgen.backend import is_jax, tensorflow_only
-from kerasgen.errors import InputError
+from kerasgen.errors import InputError, require, require_within, unknown
 from kerasgen.inputs import Input, require_range
+
+LARGEST_TOLERANCE = 2e-3  # after a loop, or of numbers that have no bounds
 
 
 class Signature:
@@ -27,8 +30,9 @@ class Signature:
         outputs: the names of the outputs.
         tolerance: largest difference between runtimes that still counts as equal, of
             values beyond 1 in proportion to their size; after a whole sampling loop
-            rounding adds up.
-        only: the one format that it is exported to, None for all; and why.
+            rounding adds up. At most 2e-3.
+        only: "savedmodel" or "onnx", the one format that it is exported to; None for
+            all; and why.
         variables: what the function reads, as JAX compiles pure functions only.
         int8: export to ONNX with weights of 8 bits too, for less memory.
         loops: whether a row takes a whole loop of steps, and so perhaps seconds.
@@ -36,7 +40,8 @@ class Signature:
         constants: what a client's own loop over signatures needs to know: name ->
             array, in manifest.json.
     Raises:
-        InputError: if an input and an output share a name (ONNX can't hold that).
+        InputError: if an input and an output share a name (ONNX can't hold that), or
+            an option is out of range.
     """
 
     def __init__(
@@ -56,6 +61,9 @@ class Signature:
         both = sorted(set(inputs) & set(outputs))
         if both:
             raise InputError(f"{both[0]!r} names an input and an output: rename one")
+        known = (None, "savedmodel", "onnx")
+        require(only in known, "only", "savedmodel or onnx, or left out", only)
+        require_within(0, LARGEST_TOLERANCE, tolerance=tolerance)
         self.function = function
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
@@ -81,7 +89,9 @@ class Signature:
             outputs = self.function(**dict(zip(self.inputs, values, strict=True)))
             if set(outputs) != set(self.outputs):
                 declared = f"{sorted(self.outputs)} declared, {sorted(outputs)} given"
-                raise RuntimeError(f"outputs differ from the signature's: {declared}")
+                raise InputError(f"outputs differ from the signature's: {declared}")
+            for name, value in outputs.items():
+                _require_rows(name, value.shape, values[0].shape[0])
             return outputs
 
         return function
@@ -135,7 +145,10 @@ class Signature:
                 raise InputError(
                     f"input {name!r} must have shape {wanted}, not {array.shape}"
                 )
-            if entry.dtype != "string":
+            if entry.dtype == "string":
+                first = array.ravel().tolist()[:1]
+                require(array.dtype.kind in "OSU", name, "strings", first)
+            else:
                 require_range(name, array, entry.describe())
                 array = array.astype(entry.dtype)
             arrays[name] = array
@@ -163,6 +176,16 @@ class Signature:
         }
 
 
+def _require_rows(name: str, shape, rows: int | None) -> None:
+    """Raise `InputError` unless an output has the batch as its first axis, of so many
+    rows; None where that is open."""
+    if getattr(shape, "rank", 0) is None:  # TensorFlow's, where it knows nothing
+        return
+    if len(shape) == 0 or shape[0] not in (None, rows):
+        found = f"output {name!r} has shape {tuple(shape)}"
+        raise InputError(f"{found}: its first axis must be the batch")
+
+
 @dataclasses.dataclass(frozen=True)
 class Served:
     """How a method of a model becomes one of its signatures; see `served`."""
@@ -184,12 +207,24 @@ class Served:
         outputs = []
         for name in self.outputs:
             outputs += [name] if isinstance(name, str) else name(model)
+        method = getattr(model, self.method)
+        what = f"{type(model).__name__}.{self.method}"
+        try:
+            inspect.signature(method).bind(**entries)
+        except TypeError as error:
+            names = ", ".join(entries)
+            line = f"{what} can't take the inputs that it is served with ({names})"
+            raise InputError(f"{line}: {error}") from error
 
         def function(**values):
-            given = getattr(model, self.method)(**values)
+            given = method(**values)
             if isinstance(given, dict):
                 return given
             each = given if isinstance(given, (tuple, list)) else [given]
+            if len(each) != len(outputs):
+                names = ", ".join(outputs)
+                line = f"{what} returns {len(each)} of the {len(outputs)} outputs"
+                raise InputError(f"{line} that it is served with: {names}")
             return dict(zip(outputs, each, strict=True))
 
         options = {k: v(model) if callable(v) else v for k, v in self.options.items()}
@@ -213,7 +248,13 @@ def served(
         name: of the signature, where it isn't the method's.
         **options: see `Signature`; `about` and `constants` may be functions of the
             model.
+    Raises:
+        InputError: for an option that signatures don't have.
     """
+    known = [*inspect.signature(Signature).parameters][3:]
+    for key in options:
+        if key not in known:
+            raise unknown("option of served", key, known)
 
     def mark(method):
         method.served = (
@@ -242,7 +283,14 @@ def by_tensorflow(function: Callable, specs: list) -> Callable:
 
     # The concrete function: TensorFlow would warn of "retracing" where a program uses
     # several signatures.
-    graph = tf.function(function, input_signature=specs).get_concrete_function()
+    try:
+        graph = tf.function(function, input_signature=specs).get_concrete_function()
+    except Exception as error:  # AutoGraph tells errors at length
+        while error.__context__ and not isinstance(error, InputError):
+            error = error.__context__
+        if isinstance(error, InputError):
+            raise error from None
+        raise
     return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
 
 

@@ -5,7 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from kerasgen.errors import InputError, RunError, one_line, told
+import kerasgen
+from kerasgen.errors import InputError, RunError, one_line, told, unknown
 
 
 class ResourceExhaustedError(Exception):
@@ -56,3 +57,13 @@ def test_a_line_can_be_shown():
     assert one_line("a" * 1000) == "a" * 1000
     long = one_line("a" * 2000 + "do this")
     assert len(long) < 1000 and long.endswith("ado this") and "a … a" in long
+
+
+def test_the_nearest_names_are_found_in_small_letters_too():
+    assert "did you mean Adam?" in str(unknown("optimizer", "adam", ["Adam", "SGD"]))
+
+
+def test_the_package_knows_its_names():
+    assert {"VAE", "__version__"} <= {*dir(kerasgen)}
+    with pytest.raises(AttributeError, match="'Vae': did you mean VAE"):
+        _ = kerasgen.Vae

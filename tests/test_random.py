@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from scipy import stats
 
 from kerasgen import random
+from kerasgen.errors import InputError
 
 GOLDEN = [
     [9719733, 1275674],
@@ -208,3 +209,11 @@ def test_litert_draws_the_same_bits(draws, tmp_path):
     ).convert()
     runner = Interpreter(model_content=content).get_signature_runner("draw")
     check(expected, runner(seed=seed))
+
+
+@pytest.mark.parametrize("seed", [1.9, "1", None, float("nan"), float("inf")])
+def test_seeds_are_whole_numbers(seed):
+    with pytest.raises(InputError, match="seed must be a whole number, not "):
+        random.row_seeds(seed, 2)
+    same = random.row_seeds(2.0, 3), random.row_seeds(np.int64(2), 3)
+    np.testing.assert_array_equal(*same)

@@ -119,11 +119,15 @@ def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
         ({"count": [2**40]}, "count must be at least 0 and at most 20, not 1099"),
         ({"seed": [2**40]}, "seed must be at least -2147483648 and at most 2147483647"),
         ({"label": ["dog"]}, "label must be numbers, not 'dog'"),
+        ({"label": [0, 1.9]}, "label must be a whole number, not 1.9"),
+        ({"seed": [np.nan]}, "seed must be a whole number, not nan"),
+        ({"text": [3]}, r"text must be strings, not \[3\]"),
     ],
 )
 def test_python_refuses_what_is_out_of_range(values, message):
     (name,) = values
-    one = Signature(lambda **v: v, {name: (RANGES | {"seed": seed()})[name]}, ("y",))
+    entries = RANGES | {"seed": seed(), "text": Input((), "string")}
+    one = Signature(lambda **v: v, {name: entries[name]}, ("y",))
     with pytest.raises(InputError, match=message):
         one.check(values)
 
@@ -200,3 +204,82 @@ def test_methods_become_signatures():
     assert [*plain] == ["generate", "added"]
     assert [*plain["generate"].inputs] == ["seed"]  # it has no classes
     assert plain["added"](a=[1.0], b=[2.0])["y"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tolerence": 1e-5}, "unknown option of served 'tolerence': did you mean tol"),
+        ({"only": "onx"}, "only must be savedmodel or onnx, or left out, not 'onx'"),
+        ({"tolerance": 10.0}, r"tolerance must be in \[0, 0.002\], not 10.0"),
+    ],
+)
+def test_options_that_signatures_do_not_have_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+
+        class Mistaken(Base):
+            @served({"seed": seed}, ["x"], **options)
+            def drawn(self, seed):
+                return seed
+
+        signatures_of(Mistaken())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dtype": "float64"}, "dtype of an input must be float32 or int32 or string"),
+        ({"low": 1.0, "high": 0.0}, "low must be at most 0.0, .* not 1.0"),
+        ({"high": 1.0, "default": 5.0}, "default must be at most 1.0, .* not 5.0"),
+        ({"low": 0.0, "default": -1.0}, "default must be at least 0.0, .* not -1.0"),
+        ({"dtype": "int32", "high": 3, "default": 3}, "default must be at most 2"),
+    ],
+)
+def test_inputs_that_make_no_sense_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Input(**values)
+
+
+def test_a_method_takes_what_it_is_served_with():
+    class Mistaken(Base):
+        @served({"sed": seed}, ["x"])
+        def drawn(self, seed):
+            return seed
+
+    message = r"Mistaken.drawn can't take the inputs .*\(sed\): missing .* 'seed'"
+    with pytest.raises(InputError, match=message):
+        signatures_of(Mistaken())
+
+
+class Wrong(Base):
+    """Whose outputs are not those that it declares."""
+
+    @served({"seed": seed}, ["x", "more"])
+    def too_few(self, seed):
+        return seed
+
+    @served({"seed": seed}, ["x"])
+    def other_names(self, seed):
+        return {"y": seed}
+
+    @served({"seed": seed}, ["x"])
+    def a_number(self, seed):
+        return ops.sum(seed)
+
+    @served({"seed": seed}, ["x"])
+    def without_batch(self, seed):
+        return ops.sum(ops.cast(seed, "float32")[:, None] * ops.ones((1, 4)), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("too_few", "^Wrong.too_few returns 1 of the 2 outputs .*: x, more$"),
+        ("other_names", "^outputs differ from the signature's: .'x'. declared"),
+        ("a_number", r"^output 'x' has shape \(\): its first axis must be the batch$"),
+        ("without_batch", r"^output 'x' has shape \(4,\): its first axis must be"),
+    ],
+)
+def test_outputs_are_those_that_are_declared(name, message):
+    with pytest.raises(InputError, match=message):
+        signatures_of(Wrong())[name](seed=[1, 2])

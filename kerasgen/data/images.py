@@ -8,11 +8,11 @@ from PIL import Image
 
 from kerasgen.data.splits import Split
 from kerasgen.errors import InputError
-from kerasgen.pictures import fitted, opened, reason
+from kerasgen.pictures import FORMATS, fitted, opened, reason
 
 # What names of pictures end in. Those that can't be read are here too: they are told.
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"}
-SUFFIXES |= {".gif", ".ppm", ".pgm", ".pnm", ".heic", ".heif", ".avif", ".jp2", ".svg"}
+SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
+SUFFIXES |= {".heic", ".heif", ".avif", ".jp2", ".svg"}
 SHOWN = 3  # names of files in a line
 
 
@@ -44,7 +44,7 @@ def image_files(folder: Path) -> list[Path]:
         if file and not hidden and path.suffix.lower() in SUFFIXES:
             files.append(path)
     if not files:
-        raise InputError(f"no pictures below {folder}, as .png, .jpg, .gif or .webp")
+        raise InputError(f"no pictures below {folder}, as {', '.join(FORMATS)}")
     return files
 
 

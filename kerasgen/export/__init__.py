@@ -21,7 +21,7 @@ from kerasgen.export import (
     serving,
 )
 from kerasgen.export.contents import SEED_RULE
-from kerasgen.export.questions import FIXED
+from kerasgen.export.questions import FIXED, asked
 from kerasgen.export.verify import failures, parity
 from kerasgen.files import atomic, atomic_folder
 from kerasgen.identity import Identity
@@ -82,6 +82,9 @@ def write_artifact(
     with atomic_folder(path) as folder:
         unsupported = _write_formats(model, folder, formats, recipe, labels)
         _refuse(operations.problems(folder))
+        if not asked(model, folder):
+            line = "{signature} to {runtime}: {reason}"
+            _refuse([line.format(**entry) for entry in unsupported])
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
             _write_json(folder / "tokenizer.json", model.codec.values())
@@ -110,10 +113,13 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     """-> what can't be exported: {"signature", "runtime", "reason"}."""
     reasons = {}
     name = recipe.name if recipe else model.name
-    savedmodel.write(model, folder / "1")  # LiteRT files are made from it
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
-    requests = {key: FIXED[0].inputs(s) for key, s in served.items()}
-    serving.write_warmup(folder / "1", name, requests)
+    if served:
+        savedmodel.write(model, folder / "1")  # LiteRT files are made from it
+        requests = {key: FIXED[0].inputs(s) for key, s in served.items()}
+        serving.write_warmup(folder / "1", name, requests)
+    elif "savedmodel" in formats:
+        raise InputError("no signature is for savedmodel: leave that format out")
     if "onnx" in formats:
         about = {"name": name, "seed_rule": SEED_RULE}
         if recipe:
@@ -121,12 +127,12 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
         if labels:
             about["labels"] = json.dumps(labels, ensure_ascii=False)
         reasons["onnx"] = onnx.write(model, folder / "onnx", about)
-    if "litert" in formats:
+    if "litert" in formats and served:
         target = folder / "litert"
         budget = LARGEST - sum(p.stat().st_size for p in folder.rglob("*"))
         names = [k for k, s in model.signatures().items() if s.serves("litert")]
         reasons["litert"] = litert.write(folder / "1", names, target, budget)
-    if "savedmodel" not in formats:
+    if served and "savedmodel" not in formats:
         shutil.rmtree(folder / "1")
     for runtime in formats:
         for name, signature in model.signatures().items():
@@ -203,6 +209,8 @@ def _write_litert(model, path, signature=None):
 def _signature(model, name, format):
     """The name, or the first that a format has."""
     known = [k for k, s in model.signatures().items() if s.serves(format)]
+    if not known:
+        raise InputError(f"no signature of {type(model).__name__} is for {format}")
     if name is not None and name not in known:
         raise unknown("signature", name, known)
     return name or known[0]

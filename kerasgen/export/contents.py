@@ -66,7 +66,10 @@ def problems(model: Model, folder: Path) -> list[str]:
     except (InputError, LookupError, TypeError):
         return [*lines, "parity.json: missing or damaged"]
     lines += _files(model, folder, formats, left_out)
-    must = {(*pair, e.batch) for pair in asked(model, folder) for e in FIXED}
+    pairs = asked(model, folder)
+    if not pairs:
+        lines.append("no signature is in any format: there is nothing to compare")
+    must = {(*pair, e.batch) for pair in pairs for e in FIXED}
     for key in sorted(must ^ compared, key=str):
         off = "missing" if key in must else "of no file"
         lines.append(f"parity.json: {' '.join(map(str, key))}: {off}")

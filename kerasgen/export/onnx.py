@@ -98,6 +98,8 @@ def write(model: Model, folder: Path, metadata: dict[str, str]) -> dict[str, str
         share_weights(files.values(), folder, shared)
         for name, proto in files.items():
             onnx.save(proto, folder / f"{name}.onnx")
+    if not protos:
+        folder.rmdir()
     return unsupported
 
 

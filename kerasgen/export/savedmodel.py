@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from kerasgen.errors import InputError
 from kerasgen.models.base import Model
 
 DEFAULT = "serving_default"  # what servers answer if no signature is named
@@ -21,6 +22,8 @@ def write(model: Model, path: Path) -> None:
     ):
         archive.track(resource)
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
+    if not served:
+        raise InputError(f"no signature of {type(model).__name__} is for savedmodel")
     for i, (name, signature) in enumerate(served.items()):
         for key in [name] if i else [name, DEFAULT]:
             archive.add_endpoint(key, signature.positional(), signature.specs())

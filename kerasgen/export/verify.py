@@ -69,14 +69,35 @@ def parity(model: Model, folder: Path, examples: Sequence[Example] = FIXED):
 
 
 def _cases(model: Model, examples: Sequence[Example]) -> Iterator[_Case]:
+    """Raises `RunError` where a row of several isn't answered as it is alone."""
     served = [k for k, s in model.signatures().items() if s.serves("savedmodel")]
     for name, signature in model.signatures().items():
         for example in examples:
             inputs = example.inputs(signature)
             case = _Case(name, signature, example, inputs, model.serve(name, **inputs))
+            if example.batch > 1 and not example.fresh:  # rounding may turn a token
+                _require_independent(model, case)
             yield case
             if name in served[:1]:  # what a server takes by default
                 yield dataclasses.replace(case, name=DEFAULT)
+
+
+def _require_independent(model: Model, case: _Case) -> None:
+    """Raise `RunError` unless the first row has the same answer without the others."""
+    inputs = {key: array[:1] for key, array in case.inputs.items()}
+    alone = model.serve(case.name, **inputs)
+    for key, array in case.expected.items():
+        row, nothing = alone[key], b"" if array.dtype == object else 0
+        sizes = zip(array[:1].shape, row.shape, strict=True)
+        more = [(0, max(0, n - m)) for n, m in sizes]  # up to the longest of the batch
+        alone[key] = np.pad(row, more, constant_values=nothing)
+    together = {key: array[:1] for key, array in case.expected.items()}
+    differs = _difference(together, alone)["max_relative_difference"]
+    if differs is None or differs > case.signature.tolerance:
+        raise RunError(
+            f"{case.name}: a row's answer depends on the others of its batch, and "
+            f"differs by {differs} without them: rows must not see each other"
+        )
 
 
 def _ask(runtime, folder, cases, scratch, limit) -> tuple[list[dict], str]:

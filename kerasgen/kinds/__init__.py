@@ -38,7 +38,7 @@ def of(signatures: Mapping, recipe=None) -> Kind:
             found = [k for k in known() if name in k.names and k.suits(recipe)]
             if found:
                 return found[-1]  # the most special
-    names = ", ".join(name for kind in known() for name in sorted(kind.names))
+    names = ", ".join(dict.fromkeys(n for kind in known() for n in sorted(kind.names)))
     raise InputError(
         "this model's signatures have no input or output of a known kind: name one as "
         f"kinds do ({names}), or import the module of its own kind"

@@ -1,14 +1,18 @@
 """What every kind of example or sample says; imports neither NumPy nor TensorFlow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from kerasgen.conventions import family_name
+from kerasgen.conventions import family_name, same
+from kerasgen.errors import InputError
 
 
 class Kind:
     """What an example or a sample is: how it is read, shown, written and judged.
+
+    A class that has the name, the evaluation or, without a key of its own, the names of
+    another kind raises `InputError` where it is defined.
 
     Attributes:
         name: the class's, in snake case.
@@ -44,11 +48,39 @@ class Kind:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls.name = family_name(cls.__name__)
+        others = [kind for kind in Kind.known.values() if not same(cls, type(kind))]
+        for line in cls._clashes(others):
+            raise InputError(f"kind {cls.__name__}: {line}")
         Kind.known[cls.name] = cls()
+
+    @classmethod
+    def _clashes(cls, others) -> Iterator[str]:
+        """A line for whatever would keep it, or one of the others, from being found."""
+        paths = {p.rpartition(".")[2]: p for k in others for p in k.evaluations}
+        for path in cls.evaluations:
+            name = path.rpartition(".")[2]
+            if paths.get(name, path) != path:
+                yield f"{paths[name]} is the evaluation {name} already: rename {path}"
+        if cls.names and not cls.suffixes:
+            yield "say by suffixes what files of its samples end in"
+        for kind in others:
+            if cls.name == kind.name:
+                yield f"{type(kind).__module__} has one of that name: rename it"
+            if cls.names & kind.names and cls.key in ("", kind.key):
+                yield (
+                    f"{min(cls.names & kind.names)} and the like are of the kind "
+                    f"{kind.name}: name others, or say by a key of its own which value "
+                    "of recipe.evaluate tells it"
+                )
 
     def suits(self, recipe) -> bool:
         """Whether models of a recipe, or of none, None, may be of this kind."""
-        return not self.key or bool(recipe and getattr(recipe.evaluate, self.key))
+        if not self.key or recipe is None:
+            return not self.key
+        if not hasattr(recipe.evaluate, self.key):
+            line = f"recipe.evaluate has no {self.key}, the key of the kind {self.name}"
+            raise InputError(line)
+        return bool(getattr(recipe.evaluate, self.key))
 
     # Files.
 

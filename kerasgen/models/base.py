@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgen.conventions import family_name
+from kerasgen.conventions import family_name, same
 from kerasgen.errors import InputError, require, unknown
 from kerasgen.inputs import Input
 from kerasgen.models.phase import Phase
@@ -45,8 +45,14 @@ class Model(Trainer, keras.Model):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        family = family_name(cls.__name__)
+        known = Model.families.get(family, cls)
+        if not same(cls, known):
+            where = f"{known.__module__}.{known.__qualname__}"
+            line = f"model {cls.__name__}: {where} is the family {family} already"
+            raise InputError(f"{line}: rename it")
         keras.saving.register_keras_serializable("kerasgen")(cls)
-        Model.families[family_name(cls.__name__)] = cls
+        Model.families[family] = cls
 
     def __new__(cls, *args, **kwargs):
         model = super().__new__(cls, *args, **kwargs)
@@ -60,7 +66,8 @@ class Model(Trainer, keras.Model):
         return model
 
     def __init__(self, ema_decay: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
+        # What a model is called with stays float32: its networks cast for themselves.
+        super().__init__(autocast=False, **kwargs)
         require(0.0 <= ema_decay < 1.0, "ema_decay", "in [0, 1)", ema_decay)
         self.ema_decay = ema_decay
 
@@ -81,6 +88,7 @@ class Model(Trainer, keras.Model):
     # Of one row of x and y, as `fit` gets them, where a Dataset doesn't say.
     row_shape: tuple = (None,)
     target_shape: tuple = ()
+    keeps_one_hot = False  # or labels come as numbers, however `fit` got them
 
     def check(self, x, y=None, labelled: bool = True) -> None:
         """Refuse arrays that `preprocess` can't give a meaning.
@@ -116,6 +124,7 @@ class Model(Trainer, keras.Model):
                 )
                 average.assign(weight)
                 self.averages.append(average)
+        self.signatures()  # what is wrong with them is said before it trains
 
     @property
     def averaged_variables(self) -> list:
@@ -252,6 +261,23 @@ class Model(Trainer, keras.Model):
 
 class GenerativeModel(Model):
     """A model with a `generate` signature, whose loss is its own."""
+
+    def build(self, input_shape=None):
+        """See `Model`.
+
+        Raises:
+            InputError: where the signature is missing, or takes no seed.
+        """
+        super().build(input_shape)
+        served, name = self.signatures(), type(self).__name__
+        if "generate" not in served:
+            names = ", ".join(map(repr, served)) or "nothing"
+            raise InputError(
+                f"{name} serves {names}, and a GenerativeModel serves 'generate': name "
+                "the method so that draws samples, or derive from Model"
+            )
+        if "seed" not in served["generate"].inputs:
+            raise InputError(f"{name} needs a 'seed' among the inputs of 'generate'")
 
     def generate(self, n: int, seed: int = 0, **conditions) -> np.ndarray:
         """n samples, drawn with the seeds `random.row_seeds(seed, n)`.

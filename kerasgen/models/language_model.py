@@ -200,7 +200,7 @@ class LanguageModel(PredictsTokens, GenerativeModel):
         Raises:
             InputError: for a value out of range, or a prompt that doesn't fit.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = [prompt] if isinstance(prompt, (str, bytes)) else prompt
         signature = self.signatures()["generate"].describe()
         conditions["token_ids"] = self.codec.ids(prompts)
         rows = generate_inputs(signature["inputs"], n, seed, conditions)

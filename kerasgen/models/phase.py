@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from kerasgen.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -23,6 +25,25 @@ class Phase:
     losses: Callable
     terms: Sequence[str]
     repeats: int = 1
+
+    def measured(self, batch, noise, training: bool) -> dict:
+        """The terms of a batch, by name.
+
+        Raises:
+            InputError: unless all of `terms` are there, each with a value an example.
+        """
+        found = self.losses(batch, noise, training)
+        for name in self.terms:
+            if name not in found:
+                line = f"the phase {self.name} reports {name}, but its losses are "
+                raise InputError(line + ", ".join(found))
+            shape = found[name].shape
+            if len(shape) != 1:
+                raise InputError(
+                    f"{name} of the phase {self.name} has shape {tuple(shape)}: losses "
+                    "are a value an example, (batch,); the mean is the trainer's"
+                )
+        return found
 
     @property
     def variables(self) -> list:

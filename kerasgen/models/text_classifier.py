@@ -1,6 +1,7 @@
 """Text classifier: what is it about, and which words said so?"""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -8,11 +9,11 @@ from keras import layers, ops
 
 from kerasgen import inputs, networks
 from kerasgen.errors import InputError, require, require_share
-from kerasgen.labels import check_labels, label_named
+from kerasgen.labels import check_labels, label_named, label_numbers
 from kerasgen.models.base import Model
 from kerasgen.models.phase import Phase
 from kerasgen.models.texts import TakesTexts, reads_first, string_served
-from kerasgen.models.trainers.feeding import is_text
+from kerasgen.models.trainers.feeding import Feed, is_text
 from kerasgen.models.user_loss import UserLoss
 from kerasgen.networks.attention import hiding
 from kerasgen.networks.dropout import Dropout
@@ -37,7 +38,7 @@ class TextClassifier(TakesTexts, UserLoss, Model):
     Args:
         tokenizer: a `kerasgen.tokenizers.Tokenizer`, or its `values()`.
         context: texts are cut off at this number of tokens.
-        labels: names of the classes, at least 2.
+        labels: names of the classes, at least 2, each another.
         network: tokens -> a vector each: a `keras.Model`, or what
             `kerasgen.networks.build` takes ("ngrams", "attention", "transformer").
         dropout: of the pooled vector.
@@ -61,9 +62,8 @@ class TextClassifier(TakesTexts, UserLoss, Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        require(len(labels) > 1, "labels", "at least 2", labels)
+        self.labels = _names(labels)
         require_share(label_smoothing=label_smoothing)
-        self.labels = [str(label) for label in labels]
         self.label_smoothing = label_smoothing
         self.take_texts(tokenizer, context, False, cut=True, labels=self.labels)
         self.network = networks.build(
@@ -73,7 +73,7 @@ class TextClassifier(TakesTexts, UserLoss, Model):
         self.hidden = layers.Dense(width, activation="tanh", dtype=self.dtype_policy)
         self.score = layers.Dense(1, use_bias=False, dtype="float32")
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        self.logits = layers.Dense(len(labels), dtype="float32")
+        self.logits = layers.Dense(len(self.labels), dtype="float32")
         for layer in (self.hidden, self.score, self.logits):
             layer.build((None, width))
         fixed = {"name": "temperature", "trainable": False}
@@ -176,18 +176,22 @@ class TextClassifier(TakesTexts, UserLoss, Model):
 
         Args:
             x: texts, or token ids `(n, T)`.
-            y: labels `(n,)`.
+            y: labels `(n,)`, one-hot rows, or names.
         Returns:
             The temperature, between 0.05 and 20.
+        Raises:
+            InputError: for what `fit` doesn't take.
         """
         from scipy.optimize import minimize_scalar
 
-        ids = np.asarray(x) if np.ndim(x) == 2 else self.codec.ids(list(x))
+        x, y = Feed(self).checked(x, y)
+        y = np.asarray(label_numbers(y, self.labels))
+        ids = self.codec.ids(x) if is_text(x) else np.asarray(x)
         found = in_parts(self.serve, "classify_ids", {"token_ids": ids})
         p = np.concatenate([part["probabilities"] for part in found]).astype("float64")
         # Logits but for a constant, which softmax takes no notice of.
         logits = np.log(np.maximum(p, 1e-30)) * float(self.temperature)
-        rows, y = np.arange(len(ids)), np.asarray(y)
+        rows = np.arange(len(ids))
 
         def nats(log_temperature):
             z = logits / np.exp(log_temperature)
@@ -197,6 +201,17 @@ class TextClassifier(TakesTexts, UserLoss, Model):
         best = minimize_scalar(nats, bounds=np.log([0.05, 20]), method="bounded").x
         self.temperature.assign(np.exp(best))
         return float(self.temperature)
+
+
+def _names(labels) -> list[str]:
+    """The names of classes, checked."""
+    listed = isinstance(labels, (Sequence, np.ndarray))
+    several = listed and not isinstance(labels, (str, bytes))
+    require(several, "labels", "a list of names", labels)
+    names = [str(label) for label in labels]
+    require(len(names) > 1, "labels", "at least 2", labels)
+    require(len({*names}) == len(names), "labels", "each another name", labels)
+    return names
 
 
 def _one_hot(label, classes: int):

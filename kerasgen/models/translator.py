@@ -221,7 +221,7 @@ class Translator(PredictsTokens, Model):
             InputError: for a text that doesn't fit the context, or has characters that
                 the tokenizer doesn't know.
         """
-        return translations(self.serve, self.codec, list(texts))
+        return translations(self.serve, self.codec, texts)
 
     def attention(self, text: str, translation: str | None = None):
         """What each token of a translation looked at, for `pictures.heatmap`.

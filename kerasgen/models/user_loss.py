@@ -16,6 +16,12 @@ class UserLoss:
 
     own_loss = False
 
+    @property
+    def keeps_one_hot(self):
+        """Where a loss or metrics are the user's, which may want such rows."""
+        metrics = self.compiled and self._compile_metrics is not None
+        return metrics or self.compiled and self.loss is not None
+
     def user_loss(self, label, probabilities):
         """The loss of `compile` for each row, `(batch,)`."""
         loss = keras.losses.get(self.loss)

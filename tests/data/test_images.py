@@ -1,12 +1,15 @@
 """Pictures as people have them: turned, deep, transparent, hidden, broken."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kerasgen.data.images import image_files, read_images
 from kerasgen.errors import InputError
-from kerasgen.pictures import read_image
+from kerasgen.pictures import FORMATS, read_image
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype="uint8")
 
@@ -128,3 +131,20 @@ def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"cut\.png is not a readable image: ") as got:
         read_image(tmp_path / "cut.png", (9, 9, 1))
     assert "\n" not in str(got.value)
+
+
+def test_the_formats_that_are_read_are_those_that_are_named(tmp_path):
+    """By README, by the error, and by the ends of names."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = re.search(r"folder of pictures \(([^)]*)\)", readme).group(1)
+    assert sorted(re.split(r",\s+", listed)) == sorted(FORMATS)
+    with pytest.raises(InputError) as caught:
+        image_files(tmp_path)
+    assert all(name in str(caught.value) for name in FORMATS)
+    for name, suffixes in FORMATS.items():
+        for suffix in suffixes:
+            Image.new("L", (2, 2), 7).save(tmp_path / f"a{suffix}", name)
+    files = image_files(tmp_path)
+    images, kept, *_ = read_images(files, tmp_path)
+    assert len(kept) == sum(map(len, FORMATS.values()))
+    assert np.ptp(images) <= 2  # JPEG rounds

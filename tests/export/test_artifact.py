@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
+import toy
 
 import kerasgen
 from kerasgen.cli import main
@@ -94,6 +96,49 @@ def test_an_export_that_differs_is_not_written(digits_run, tmp_path, monkeypatch
     with pytest.raises(RunError, match="export failed: generate in onnx"):
         model.export(tmp_path / "artifact", formats=["onnx"])
     assert not list(tmp_path.iterdir())
+
+
+class Unportable(toy.LinearGaussian):
+    """Draws by what no format but one that is refused has."""
+
+    def signatures(self):
+        return {"generate": super().signatures()["generate"]}
+
+    def sample(self, seed):
+        shape = (keras.ops.shape(seed)[0], 1, self.latent_dim)
+        return self.decode(keras.random.normal(shape))[:, 0]
+
+
+@pytest.mark.parametrize("formats", [["onnx"], ["litert"], ["onnx", "litert"]])
+def test_an_export_of_nothing_says_why(formats, tmp_path):
+    model = Unportable((4, 4, 1), latent_dim=2)
+    with pytest.raises(RunError) as caught:
+        model.export(tmp_path / "artifact", formats=formats)
+    for format in formats:
+        assert f"generate to {format}: " in str(caught.value)
+    assert "StatelessRandom" in str(caught.value) and not list(tmp_path.iterdir())
+
+
+class OnnxOnly(toy.LinearGaussian):
+    """Serves what is for ONNX alone."""
+
+    def signatures(self):
+        found = super().signatures()["generate"]
+        found.only, found.why = "onnx", "of a test"
+        return {"generate": found}
+
+
+def test_formats_that_no_signature_is_for_are_refused(tmp_path):
+    model = OnnxOnly((4, 4, 1), latent_dim=2)
+    for format in ("tf_saved_model", "litert"):
+        with pytest.raises(InputError, match="no signature of OnnxOnly is for"):
+            model.export(tmp_path / format, format=format)
+    with pytest.raises(InputError, match="no signature is for savedmodel: leave"):
+        model.export(tmp_path / "artifact")
+    model.export(tmp_path / "artifact", formats=["onnx", "litert"])
+    rows = json.loads((tmp_path / "artifact" / "parity.json").read_text())["rows"]
+    assert {row["runtime"] for row in rows} == {"onnx"}
+    assert kerasgen.verify(tmp_path / "artifact")
 
 
 def test_weights_that_are_no_numbers_are_not_shipped(digits_run, tmp_path):

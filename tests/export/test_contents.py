@@ -70,6 +70,23 @@ def rows_emptied(folder):
     edit(folder / "parity.json", lambda content: content["rows"].clear())
 
 
+def nothing_left(folder):
+    for name in ("1", "onnx", "litert"):
+        shutil.rmtree(folder / name)
+    signatures = manifest.read(folder)["signatures"]
+
+    def emptied(content):
+        content |= {"rows": [], "variants": [], "left_out": []}
+        content["unsupported"] = [
+            {"signature": name, "runtime": "litert", "reason": ""}
+            for name in signatures
+        ]
+
+    edit(folder / "parity.json", emptied)
+    content = manifest.read(folder) | {"formats": ["litert"]}
+    (folder / manifest.NAME).write_text(json.dumps(content))
+
+
 def rows_invented(folder):
     row = {"signature": "dream", "runtime": "onnx", "batch": 1}
     edit(folder / "parity.json", lambda content: content["rows"].append(row))
@@ -168,6 +185,7 @@ FORGED = [
     (a_file_and_its_rows_gone, "onnx/decode.onnx: missing"),
     (weights_gone, "onnx/shared.weights: missing"),
     (no_savedmodel, "1/saved_model.pb: missing"),
+    (nothing_left, "no signature is in any format: there is nothing to compare"),
     (rows_emptied, "parity.json: decode litert 1: missing"),
     (rows_invented, "parity.json: dream onnx 1: of no file"),
     (parity_truncated, "parity.json: missing or damaged"),

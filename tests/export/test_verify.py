@@ -1,12 +1,15 @@
 """What counts as equal, and products of 8 bits that no processor cuts off."""
 
+import keras
 import numpy as np
 import onnx
 import pytest
+import toy
 from onnx import numpy_helper
 
 import kerasgen
 from kerasgen import tokenizers
+from kerasgen.errors import RunError
 from kerasgen.export import loops, verify
 from kerasgen.export import onnx as exporter
 from kerasgen.inputs import Input
@@ -71,6 +74,21 @@ def test_the_tolerance_is_that_of_the_code(runtime, most):
         answer = {"y": np.full((1, 2), most * share, "float32")}
         row = verify._row(case, runtime, answer)
         assert row["ok"] is ok and row["tolerance"] == most
+
+
+class Centred(toy.LinearGaussian):
+    """A row of whose samples depends on the others."""
+
+    def sample(self, seed):
+        images = super().sample(seed)
+        return images - keras.ops.mean(images, axis=0)
+
+
+def test_rows_that_see_each_other_are_refused(tmp_path):
+    with pytest.raises(
+        RunError, match="generate: a row's answer depends on the others"
+    ):
+        verify.parity(Centred((4, 4, 1), latent_dim=2), tmp_path)
 
 
 def test_no_product_of_8_bits_can_saturate():

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tone
 
-from kerasgen import kinds
+from kerasgen import kinds, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError
+from kerasgen.kinds import Kind
+from kerasgen.kinds.music import Music
+from kerasgen.kinds.text import Text
 
 RECIPE = "tests/kinds/tone_digits.yaml"
 
@@ -84,3 +87,54 @@ def test_kinds_are_found_by_what_is_served():
     assert kinds.of(served(["output_ids"], images={})).name == "text"
     with pytest.raises(InputError, match="no input or output of a known kind: name"):
         kinds.of(served(["odours"], seed={}))
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "values", "line"),
+    [
+        ("Image", Kind, {}, "kerasgen.kinds.image has one of that name: rename it"),
+        (
+            "Other",
+            Kind,
+            {"evaluations": ["mine.samples"]},
+            "kerasgen.metrics.samples is the evaluation samples already",
+        ),
+        ("Poem", Text, {"names": Text.names}, "are of the kind text: name others, or"),
+        ("Chant", Music, {"names": Text.names}, "are of the kind music: name others"),
+        ("Silent", Kind, {"suffixes": ()}, "say by suffixes what files of its samples"),
+    ],
+)
+def test_no_kind_takes_the_place_of_another(name, base, values, line):
+    before = dict(Kind.known)
+    values = {"names": frozenset(["tunes"]), "suffixes": [".tune"]} | values
+    with pytest.raises(InputError, match=f"kind {name}: .*{line}"):
+        type(name, (base,), values)
+    assert Kind.known == before
+
+
+def test_a_kind_may_be_defined_again():
+    """As in a notebook."""
+    try:
+        for suffix in (".a", ".b"):
+            values = {"names": frozenset(["tunes"]), "suffixes": [suffix]}
+            again = type("Tune", (Kind,), values)
+        assert isinstance(Kind.known["tune"], again)
+    finally:
+        del Kind.known["tune"]
+
+
+def test_the_names_of_kinds_are_said_once():
+    with pytest.raises(InputError) as caught:
+        kinds.of({})
+    assert str(caught.value).count("output_ids") == 1
+
+
+def test_the_key_of_a_kind_is_a_value_of_recipes():
+    class Verse(Text):
+        key = "verses"
+
+    try:
+        with pytest.raises(InputError, match="recipe.evaluate has no verses, the key"):
+            Kind.known["verse"].suits(recipe.read("gpt_jsb"))
+    finally:
+        del Kind.known["verse"]

@@ -360,3 +360,49 @@ def test_what_generate_does_not_take(name, inputs, hint):
     described = {key: {"dtype": "int32", "default": 0} for key in inputs}
     with pytest.raises(InputError, match=f"takes no {name}: {hint}$"):
         generate_inputs(described, 2, 0, {name: 1})
+
+
+def test_a_generative_model_serves_generate():
+    class Misspelled(TwoPhases):
+        def signatures(self):
+            return {"genrate": super().signatures()["generate"]}
+
+    class Seedless(TwoPhases):
+        def signatures(self):
+            values = {"x": s.Input((self.size,))}
+            call = self.signature(lambda x: {"value": self.call(x)}, values, ["value"])
+            return {"generate": call}
+
+    with pytest.raises(InputError, match="Misspelled serves 'genrate', and a Gener"):
+        Misspelled()
+    with pytest.raises(
+        InputError, match="needs a 'seed' among the inputs of 'generate"
+    ):
+        Seedless()
+
+
+def test_no_family_takes_the_place_of_another():
+    before = dict(Model.families)
+    with pytest.raises(InputError, match="kerasgen.models.vae.VAE is the family vae"):
+        type("Vae", (Model,), {})
+    assert Model.families == before
+
+
+@pytest.mark.parametrize("step", ["fit", "evaluate"])
+@pytest.mark.parametrize(
+    ("reduced", "message"),
+    [
+        (lambda found: {k: ops.mean(v) for k, v in found.items()}, r"shape \(\)"),
+        (lambda found: {k: v[:, None] for k, v in found.items()}, r"shape \(None, 1\)"),
+        (lambda found: {"loss": found["a_loss"]}, "reports a_loss, but its losses are"),
+    ],
+)
+def test_losses_are_a_value_an_example(reduced, message, step):
+    class Reduced(TwoPhases):
+        def a_losses(self, batch, noise, training):
+            return reduced(super().a_losses(batch, noise, training))
+
+    model = Reduced()
+    model.compile()
+    with pytest.raises(InputError, match=message):
+        getattr(model, step)(ROWS, verbose=0)

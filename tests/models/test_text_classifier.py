@@ -154,3 +154,34 @@ def test_two_devices_are_one(two_replicas):
         _, two = fitted(compile=choice)
     for name in ("loss", "sparse_categorical_accuracy"):
         np.testing.assert_allclose(one[name], two[name], atol=1e-5)
+
+
+def test_calibration_takes_what_fit_takes_and_nothing_else():
+    model, _ = fitted()
+    names = [model.labels[label] for label in LABELS]
+    expected = model.calibrate(TEXTS, LABELS)
+    ids = model.codec.ids(TEXTS)
+    for x, y in ((TEXTS, names), (TEXTS, np.eye(2)[LABELS]), (ids, LABELS[:, None])):
+        assert model.calibrate(x, y) == pytest.approx(expected, rel=1e-2)
+    for x, y, line in (
+        ([], [], "there are no examples"),
+        (TEXTS, LABELS[:3], "rows must be as many: 128 of x, 3 of y"),
+        (TEXTS, LABELS + 1, "label 2 is none"),
+        (TEXTS, None, "learns from labels"),
+    ):
+        with pytest.raises(InputError, match=line):
+            model.calibrate(x, y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (["a", "a"], "labels must be each another name"),
+        (2, "labels must be a list of names, not 2"),
+        ("ab", "labels must be a list of names, not 'ab'"),
+        ({"a", "b"}, "labels must be a list of names"),
+    ],
+)
+def test_labels_are_names_each_another(labels, line):
+    with pytest.raises(InputError, match=line):
+        classifier(labels=labels)

@@ -251,7 +251,7 @@ class Trainer:
         """What a phase minimises of part `index` of a batch, and its terms."""
         replica, replicas = self._replica()
         with masks(fold(key, DROPOUT, replica, index)):
-            terms = phase.losses(batch, Noise(fold(key, rows)), True)
+            terms = phase.measured(batch, Noise(fold(key, rows)), True)
         loss = _sum(next(iter(terms.values())), weight) / total
         loss += sum(phase.penalties) / (replicas * self.accumulate)
         return self.optimizers[phase.name].scale_loss(loss), terms
@@ -262,7 +262,7 @@ class Trainer:
         for index, phase in enumerate(self.phases()):
             noise = Noise(fold(self.seed, TEST, self.tested, index, rows))
             with self.averaged():
-                terms = phase.losses(batch, noise, False)
+                terms = phase.measured(batch, noise, False)
             self._report(terms, weight)
         self.tested.assign_add(1)
         return self.get_metrics_result()

@@ -14,6 +14,8 @@ from keras import tree
 
 from kerasgen.backend import is_jax, tensorflow_only
 from kerasgen.errors import InputError
+from kerasgen.labels import label_numbers
+from kerasgen.tokenizers import padded
 
 
 class Feed:
@@ -61,20 +63,44 @@ class Feed:
             self.fault = self.fault or error
             raise
 
-    def _arrays(self, x, y, weight):
-        if isinstance(x, (str, bytes)):
-            raise InputError("one string is no list of texts: give [text]")
-        if x is None:  # Keras has a line for that
-            return x, y, weight
-        text = is_text(x) or is_text(y)
+    def checked(self, x, y=None, weight=None) -> tuple:
+        """Arrays of x and y, each row in the one shape that it has for the model.
+
+        Raises:
+            InputError: for those that the model can't be fed with.
+        """
         x, y = (part if is_tensor(part) else _array(part) for part in (x, y))
+        if any(np.shape(part)[:1] == (0,) for part in tree.flatten(x)):
+            raise InputError("there are no examples: give one at least")
         _require_rows_alike(x, y, weight)
         self._check(*(_each(np.asarray, part) for part in (x, y)))
-        if text:
+        return _each(self._row, x), _each(self._label, y)
+
+    def _arrays(self, x, y, weight):
+        if x is None:  # Keras has a line for that
+            return x, y, weight
+        x, y = self.checked(x, y, weight)
+        if is_text(x) or is_text(y):
             x, y = self._read(x, y)
         if y is None and weight is not None:
             y = -np.ones(len(tree.flatten(x)[0]), "int32")  # Keras drops lone weights
         return x, y, weight
+
+    def _row(self, x):
+        """A batch of x in the one shape that it has for the model, so that a step
+        is compiled for no other: images of one channel may come without."""
+        shape = self.model.row_shape
+        bare = np.ndim(x) == len(shape) and shape[-1:] == (1,)
+        return x[..., None] if bare else x
+
+    def _label(self, y):
+        """Labels in their one shape: int32 `(batch,)`; one-hot rows stay for what
+        `compile` measures them by."""
+        if is_text(y) or self.model.target_shape or np.ndim(y) not in (1, 2):
+            return y
+        if self.model.keeps_one_hot and np.ndim(y) == 2 and y.shape[1] > 1:
+            return y
+        return keras.ops.convert_to_numpy(label_numbers(y))
 
     def _read(self, x, y):
         """Strings, with what they are labelled by -> tensors of numbers."""
@@ -88,6 +114,8 @@ class Feed:
 
     def _batch(self, batch) -> tuple:
         """What a generator or a `PyDataset` gives -> (x,), (x, y) or (x, y, weight)."""
+        if isinstance(batch, (list, tuple)) and is_text(batch):
+            batch = (batch,)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         x, y, weight = self._arrays(x, y, weight)
         if isinstance(x, dict):  # texts: Keras wants all batches equally wide
@@ -99,10 +127,15 @@ class Feed:
         import tensorflow as tf
 
         spec = dataset.element_spec
+        if any(map(_is_ragged, tree.flatten(spec))) and hasattr(dataset, "map"):
+            dataset = dataset.map(lambda *row: tree.map_structure(_filled_up, row))
+            spec = dataset.element_spec
         plain = all(isinstance(part, tf.TensorSpec) for part in tree.flatten(spec))
         if not plain or not hasattr(dataset, "map"):  # ragged, or distributed already
             return dataset
         x, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+        if is_text(x) and any(part.shape.rank == 0 for part in tree.flatten(x)):
+            raise InputError("texts come in batches: a Dataset wants .batch(64)")
         known = all(part.shape.rank is not None for part in tree.flatten(spec))
         if known and not is_text(x) and not is_text(y):
             # A wrong shape is told now: the trace of a step would tell it at length.
@@ -122,7 +155,7 @@ class Feed:
                 row = tree.map_structure(tf.identity, row)
             x, y, weight = keras.utils.unpack_x_y_sample_weight(row)
             x = _each(lambda part: _shaped(part, self.model.row_shape), x)
-            y = _each(lambda part: _targets(part, self.model.target_shape), y)
+            y = _each(lambda part: _targets(part, self.model), y)
             if is_text(x) or is_text(y):
                 x, y = self._read(x, y)
             if weight is not None and y is None:
@@ -160,7 +193,7 @@ class _Batches(keras.utils.PyDataset):
 def is_text(x) -> bool:
     """Whether x is strings: a list, an array, a tensor, or a dataset with some."""
     if isinstance(x, (list, tuple)):
-        return bool(x) and isinstance(x[0], (str, bytes))
+        return any(isinstance(text, (str, bytes)) for text in x)
     if hasattr(x, "element_spec"):
         return any(is_text(spec) for spec in tree.flatten(x.element_spec))
     if isinstance(x, np.ndarray):
@@ -170,7 +203,8 @@ def is_text(x) -> bool:
 
 def is_tensor(x) -> bool:
     """Whether Keras takes x as it is; a list it would take for several inputs."""
-    return x is None or isinstance(x, dict) or keras.ops.is_tensor(x)
+    plain = keras.ops.is_tensor(x) and not _is_ragged(x)
+    return x is None or isinstance(x, dict) or plain
 
 
 def _require_rows_alike(x, y, weight) -> None:
@@ -196,8 +230,33 @@ def _packed(x, y, weight) -> tuple:
 
 
 def _array(x):
-    x = np.asarray(x)
+    """What Keras takes for an array; strings as objects, and rows of tokens, which may
+    be ragged, filled up with 0."""
+    if isinstance(x, (str, bytes)):
+        raise InputError("one string is no list of texts: give [text]")
+    if is_text(x):
+        return np.asarray(x, object)
+    if _is_ragged(x):
+        return np.asarray(_filled_up(x))
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        with contextlib.suppress(ValueError):
+            rows = [np.asarray(row) for row in x]
+            if all(r.ndim == 1 and (r.dtype.kind in "iu" or not r.size) for r in rows):
+                return padded(rows)
+        line = "rows have different shapes: crop, resize or fill them up"
+        raise InputError(line) from error
     return x.astype(object) if x.dtype.kind == "U" else x
+
+
+def _is_ragged(x) -> bool:
+    """Whether x, or what a spec says, is a ragged tensor of TensorFlow."""
+    return type(x).__name__ in ("RaggedTensor", "RaggedTensorSpec")
+
+
+def _filled_up(x):
+    return x.to_tensor() if _is_ragged(x) else x
 
 
 def _widened(ids, width: int):
@@ -215,11 +274,12 @@ def _stand_in(spec):
 
 
 def _shaped(x, row_shape):
-    """A tensor of unknown rank, with the one that the model takes."""
+    """A tensor in the one shape that it has for the model; see `Feed._row`."""
     import tensorflow as tf
 
     if x.shape.rank is not None:
-        return x
+        bare = x.shape.rank == len(row_shape) and row_shape[-1:] == (1,)
+        return x[..., None] if bare else x
     if x.dtype == tf.string:
         return tf.ensure_shape(x, [None])
     if None in row_shape:
@@ -227,16 +287,20 @@ def _shaped(x, row_shape):
     return tf.reshape(x, [-1, *row_shape])
 
 
-def _targets(y, target_shape):
-    """The same for y; labels, also one-hot ones, become `(batch,)`."""
+def _targets(y, model):
+    """The same for y; see `Feed._label`."""
     import tensorflow as tf
 
-    if y.shape.rank is not None or y.dtype == tf.string or target_shape:
+    rank, target_shape = y.shape.rank, model.target_shape
+    if y.dtype == tf.string or target_shape or (rank or 0) > 2:
         return _shaped(y, target_shape)
+    if rank == 2 and y.shape[1] != 1 and model.keeps_one_hot:
+        return y
     one_hot = tf.logical_and(tf.rank(y) == 2, tf.shape(y)[-1] > 1)
+    y = tf.cast(y, tf.int32)
     numbers = tf.cond(
         one_hot,
         lambda: tf.argmax(y, axis=-1, output_type=tf.int32),
-        lambda: tf.cast(tf.reshape(y, [-1]), tf.int32),
+        lambda: tf.reshape(y, [-1]),
     )
     return tf.ensure_shape(numbers, [None])
