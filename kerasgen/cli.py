@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         return entry.add_argument
 
     add = command(commands.list)
+    add("--hub", action="store_true", help="models of the hub that KERASGEN_HUB names")
     add("--json", action="store_true")
 
     add = command(commands.train)
@@ -200,7 +201,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--guidance", type=float, metavar="W", help="where a call gives none")
 
     add = command(commands.verify)
-    add("folder", metavar="DIR")
+    add("model", metavar="DIR|MODEL")
+    add("--runtime", choices=RUNTIMES[1:], help="only its files; default all")
+
+    add = command(commands.pull)
+    add("model", metavar="NAME", help="of the hub; or hf://ORG/REPO, https://…")
+    add("--runtime", choices=RUNTIMES, help="only what it needs; default all")
+
+    add = command(commands.push)
+    add(
+        "folder",
+        metavar="DIR",
+        help="an artifact, a preset, or a folder of them with index.json",
+    )
+    add("target", metavar="hf://ORG/REPO")
     return parser
 
 
