@@ -345,8 +345,10 @@ def _take(
             check(partial)
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, path)
-    except Unreachable:
-        raise  # what there is of it is continued the next time
+    except Unreachable:  # what there is of it is continued the next time
+        if partial.exists() and not partial.stat().st_size:
+            partial.unlink()
+        raise
     except (InputError, RunError):
         partial.unlink(missing_ok=True)
         shutil.rmtree(partial.with_suffix(".hf"), ignore_errors=True)
