@@ -72,6 +72,8 @@ def find(model, runtimes=("keras",), quiet: bool = False) -> Place:
         for name in ("best.keras", "model.keras"):
             if (path / name).is_file():
                 return Place(path / name, path)
+        if (path / manifest.NAME).exists() and runtimes and "keras" not in runtimes:
+            return Place(path / "model.keras", path)
         raise InputError(
             f"{path} holds no trained model: no best.keras, no model.keras"
         )

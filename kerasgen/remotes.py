@@ -6,6 +6,7 @@ not read before its hash is checked (`kerasgen.hub`).
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import os
 import re
@@ -41,7 +42,7 @@ def remote(address: str) -> "Web | HuggingFace":
         return HuggingFace(*found.groups())
     parts = urlsplit(address)
     if parts.scheme in ("https", "http") and parts.hostname:
-        return Web(address.rstrip("/"))
+        return Web(urlunsplit(parts._replace(path=parts.path.rstrip("/"))))
     raise InputError(
         f"{address} is no address of models: give https://… or hf://ORG/REPO[@REVISION]"
     )
@@ -58,8 +59,11 @@ class Web:
     url: str
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)  # a password is nobody's business
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return _shown(self.url)
+
+    @functools.cached_property
+    def _session(self):
+        return _session()  # one connection for all files
 
     @property
     def name(self) -> str:
@@ -100,12 +104,10 @@ class Web:
             headers["Range"] = f"bytes={start}-"
         parts = urlsplit(self.url)
         url = urlunsplit(parts._replace(path=f"{parts.path}/{quote(name)}"))
-        with (
-            _session() as session,
-            session.get(
-                url, headers=headers, stream=True, timeout=(CONNECT, SILENCE)
-            ) as response,
-        ):
+        timeout = CONNECT, SILENCE
+        with self._session.get(
+            url, headers=headers, stream=True, timeout=timeout
+        ) as response:
             if start and response.status_code == 416:  # there is no more of it
                 return
             _require_success(f"{self}/{name}", response.status_code)
@@ -153,12 +155,18 @@ def _session():
                 here = urlsplit(response.url).scheme
                 there = urlsplit(urljoin(response.url, target)).scheme
                 if there not in ("https", here):
-                    raise RunError(
-                        f"{response.url} is refused: it leads from {here} to {there}"
-                    )
+                    what = f"{_shown(response.url)} is refused"
+                    raise RunError(f"{what}: it leads from {here} to {there}")
             return target
 
     return Session()
+
+
+def _shown(url: str) -> str:
+    """An address without what may be secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
 def _require_success(what: str, status: int) -> None:
@@ -287,6 +295,8 @@ def _client_errors(what: str) -> Iterator[None]:
     except (InputError, RunError):
         raise
     except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+            raise  # ours
         response = getattr(error, "response", None)
         if response is not None:
             _require_success(what, response.status_code)

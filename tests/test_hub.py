@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 import kerasgen
-from kerasgen import hub, manifest, places, recipe, remotes, tokenizers
+from kerasgen import cache, hub, manifest, places, recipe, remotes, tokenizers
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
 from kerasgen.models import loading
@@ -47,7 +48,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        name = self.path.removeprefix("/")
+        name = unquote(self.path.removeprefix("/"))
         self.server.asked.append(name)
         if "Range" in self.headers:
             self.server.ranges.append((name, self.headers["Range"]))
@@ -165,12 +166,12 @@ def server(tmp_path, monkeypatch):
 
 def cached(name="*"):
     """Files of models in the cache that have this name."""
-    return [path for path in hub.home().glob(f"models/**/{name}") if path.is_file()]
+    return [path for path in cache.home().glob(f"models/**/{name}") if path.is_file()]
 
 
 def kept():
     """What of files that were cut is in the cache."""
-    return [path for path in hub.home().glob("partial/**/*") if path.is_file()]
+    return [path for path in cache.home().glob("partial/**/*") if path.is_file()]
 
 
 def test_a_model_comes_whole_once_and_stays_without_a_network(server, capsys):
@@ -243,6 +244,23 @@ def test_a_new_version_is_another_folder(server, tmp_path):
     assert [row["version"] for row in hub.index()] == [2]  # it is the same
 
 
+def test_the_index_of_saved_models_is_that_of_its_artifacts(tmp_path):
+    """`python tools/hub.py` writes it."""
+    folder = ROOT / "saved_models"
+    rows = json.loads((folder / hub.INDEX).read_text())["models"]
+    found = {row["name"]: row["manifest"] for row in rows}
+    paths = folder.glob(f"*/{manifest.NAME}")
+    assert found == {path.parent.name: manifest.sha256(path) for path in paths}
+
+
+@pytest.mark.parametrize("end", ["tiny/..", "tiny/%2e%2e", "a b"])
+def test_odd_ends_of_addresses_name_no_folders(server, end):
+    for folder in (server.folder, server.folder / "a b"):
+        artifact(folder)
+    folder = hub.fetch(f"{server.address}/{end}", ["litert"])
+    assert folder.name == "model" and folder.parent.parent == cache.home() / "models"
+
+
 WEIGHTS = "tiny/onnx/shared.weights"
 
 
@@ -269,7 +287,7 @@ def test_what_stays_cut_goes_on_the_next_time(server):
 def test_a_killed_process_is_continued(server):
     digest = manifest.sha256(server.folder / "tiny" / manifest.NAME)
     name = manifest.sha256(server.folder / WEIGHTS)
-    partial = hub.home() / "partial" / digest / name
+    partial = cache.home() / "partial" / digest / name
     partial.parent.mkdir(parents=True)
     partial.write_bytes((server.folder / WEIGHTS).read_bytes()[:1000])
     hub.fetch("tiny", ["onnx"])
@@ -280,7 +298,7 @@ def test_a_killed_process_is_continued(server):
 def test_the_beginning_of_another_file_is_thrown_away(server, size):
     digest = manifest.sha256(server.folder / "tiny" / manifest.NAME)
     name = manifest.sha256(server.folder / WEIGHTS)
-    partial = hub.home() / "partial" / digest / name
+    partial = cache.home() / "partial" / digest / name
     partial.parent.mkdir(parents=True)
     partial.write_bytes(bytes(size))
     if size > BIG:
@@ -289,6 +307,9 @@ def test_the_beginning_of_another_file_is_thrown_away(server, size):
         )
     folder = hub.fetch("tiny", ["onnx"])
     assert manifest.differences(folder, "onnx/") == [] and kept() == []
+    assert places.find(folder, ["onnx"]).folder == folder  # by its path too
+    with pytest.raises(InputError, match="tiny holds no trained model"):
+        places.find(folder)
 
 
 def test_a_server_without_ranges_sends_all_again(server):
@@ -370,7 +391,7 @@ def test_names_that_lead_elsewhere_are_refused(server, tmp_path, name):
     with pytest.raises(InputError, match="tiny/manifest.json is refused: it names the"):
         hub.fetch(f"{server.address}/tiny")
     assert server.asked == ["tiny/manifest.sha256", "tiny/manifest.json"]
-    own = [hub.home(), *hub.home().rglob("*")]
+    own = [cache.home(), *cache.home().rglob("*")]
     assert sorted(set(tmp_path.rglob("*")) - set(own)) == before
     assert cached() == kept() == []
 
@@ -411,7 +432,7 @@ def test_whatever_a_server_does_gets_one_line(
 ):
     monkeypatch.setattr(remotes, "SILENCE", 0.3)
     monkeypatch.setattr(remotes, "WINDOW", 0.2)
-    monkeypatch.setattr(hub, "_most", lambda *_: BIG)
+    monkeypatch.setattr(cache, "_most", lambda *_: BIG)
     server.answers["tiny/model.keras"] = answer
     assert main(["generate", "tiny"]) == code
     (line,) = capsys.readouterr().err.splitlines()
@@ -475,7 +496,7 @@ def test_a_damaged_index_gets_one_line(server, change, capsys):
 
 
 def test_a_password_is_told_nobody():
-    found = remotes.remote("http://me:secret@127.0.0.1:9/models/")
+    found = remotes.remote("http://me:secret@127.0.0.1:9/models/?key=secret")
     with pytest.raises(
         RunError, match="^http://127.0.0.1:9/models/x: the server can't"
     ):
@@ -732,7 +753,7 @@ def test_hugging_face_is_asked_by_its_own_client(face):
     assert not any(path.is_symlink() for path in folder.rglob("*"))
     status, out, _ = command("pull", "hf://me/tiny@main")
     assert status == 0 and manifest.differences(Path(out.strip())) == []
-    assert not list(hub.home().glob("partial/**/*"))
+    assert not list(cache.home().glob("partial/**/*"))
     face.stop()
     status, again, err = command("pull", "hf://me/tiny", HF_HUB_OFFLINE="1")
     assert (status, again) == (0, out) and "what is in the cache is used" in err
@@ -779,6 +800,16 @@ def test_push_sends_a_whole_hub(face, tmp_path):
     assert command("push", tmp_path / "hub", "hf://me/tiny")[0] == 0
     paths = [entry["value"].get("path") for entry in face.commits[0][1:]]
     assert {"index.json", "a/manifest.json", "a/model.keras"} <= set(paths)
+
+
+@needs_client
+def test_hugging_face_may_be_the_hub(face):
+    artifact(face.folder / "a")
+    hub.write_index(face.folder)
+    own = {"KERASGEN_HUB": "hf://me/tiny"}
+    status, out, _ = command("pull", "a", "--runtime", "litert", **own)
+    assert status == 0 and out.endswith("/a\n")
+    assert manifest.differences(Path(out.strip()), "litert/") == []
 
 
 def test_without_the_client_a_line_names_the_extra(server, monkeypatch, capsys):
