@@ -35,7 +35,7 @@ NO_HUB += "KERASGEN_HUB"
 
 def address() -> str | None:
     """That of the hub, if there is one."""
-    return os.environ.get("KERASGEN_HUB") or None
+    return os.environ.get("KERASGEN_HUB", "").removesuffix(f"/{INDEX}") or None
 
 
 def is_address(model: str) -> bool:

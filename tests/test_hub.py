@@ -216,12 +216,19 @@ def test_only_what_a_runtime_needs_is_asked_for(server, runtimes, names):
     assert len(server.asked) == len(set(server.asked)) + 1  # the index twice
 
 
-def test_an_address_of_a_folder_is_a_model(server):
+def test_an_address_of_a_folder_is_a_model(server, monkeypatch):
+    monkeypatch.setenv("KERASGEN_HUB", "")
     folder = places.find(f"{server.address}/tiny/").folder
     assert (folder.name, server.asked[0]) == ("tiny", "tiny/manifest.sha256")
     assert (folder / "model.keras").read_bytes() == b"keras"
     server.stop()
     assert places.find(f"{server.address}/tiny").folder == folder
+
+
+@pytest.mark.parametrize("end", ["/", "/index.json"])
+def test_the_address_of_the_hub_may_end_so(server, end, monkeypatch):
+    monkeypatch.setenv("KERASGEN_HUB", server.address + end)
+    assert places.find("tiny").name == "tiny"
 
 
 def test_what_is_here_comes_before_the_hub(server, tmp_path):
@@ -326,6 +333,24 @@ def test_a_server_without_ranges_sends_all_again(server):
     server.answers[WEIGHTS] = answer
     assert manifest.differences(hub.fetch("tiny")) == []
     assert server.ranges == [(WEIGHTS, "bytes=1000-")]
+
+
+def test_another_part_than_was_asked_is_not_taken(server):
+    def answer(handler):
+        if "Range" not in handler.headers:
+            return cut(1)(handler)
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 0-{BIG - 1}/{BIG}")
+        handler.send_header("Content-Length", str(BIG))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            handler.wfile.write((server.folder / WEIGHTS).read_bytes())
+
+    server.answers[WEIGHTS] = answer
+    with pytest.raises(RunError, match="shared.weights: another part came than was"):
+        hub.fetch("tiny", ["onnx"])
+    server.answers.clear()
+    assert manifest.differences(hub.fetch("tiny")) == []
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.keras", "tokenizer.json"])
