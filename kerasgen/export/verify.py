@@ -246,12 +246,13 @@ def verify(path, runtime: str | None = None) -> list[dict]:
         raise InputError(f"there is no folder {folder}")
     if not any((folder / name).exists() for name in (manifest.DIGEST, manifest.NAME)):
         raise InputError(f"{folder} is no artifact: it has no {manifest.NAME}")
-    format, parts, formats = None, "", FORMATS
+    alone, parts, formats = {}, "", FORMATS
     if runtime is not None:
         if runtime not in runtimes.RUNTIMES | runtimes.VARIANTS:
             raise unknown("runtime", runtime, runtimes.RUNTIMES | runtimes.VARIANTS)
         format = runtimes.format(runtime)
         parts, formats = (manifest.PARTS["keras"], manifest.PARTS[format]), [format]
+        alone = {"format": format}
     wrong = manifest.differences(folder, parts)
     _refuse(folder, wrong or operations.problems(folder, formats))
     if manifest.read(folder).get("formats") == []:
@@ -261,14 +262,14 @@ def verify(path, runtime: str | None = None) -> list[dict]:
     model = load_keras(folder / "model.keras")
     if runtime is None:
         _refuse(folder, contents.problems(model, folder))
-    rows = parity(model, folder, [*FIXED, fresh()], format)
+    rows = parity(model, folder, [*FIXED, fresh()], **alone)
     if not rows:
         raise InputError(f"{folder} has no files for {runtime} to compare")
     lines = failures(rows)
     if lines and all("fresh" in row for row in rows if not row["ok"]):
         # Where two tokens are all but equally likely, rounding may choose the other.
         # That hardly happens twice, while a wrong file is wrong again.
-        again = parity(model, folder, [fresh()], format)
+        again = parity(model, folder, [fresh()], **alone)
         lines = failures(again)
         rows = [row for row in rows if "fresh" not in row] + again
     _refuse(folder, lines)
