@@ -1,9 +1,8 @@
 from .catalog import list_recipes
 from .errors import InputError, RunError
 from .export.verify import verify
-from .loading import load
 from .models.autoencoder import Autoencoder
-from .models.base import GenerativeModel, Model
+from .models.base import GenerativeModel, Model, load
 from .models.ddpm import DDPM
 from .models.gan import GAN
 from .models.image_classifier import ImageClassifier

@@ -29,7 +29,7 @@ RUNTIMES = (
     "litert-int8",
 )
 TASKS = ("inpaint", "denoise", "deblur", "super-resolve")
-PATHS = ("MODEL", "RECIPE", "FILE", "DIR", "IMAGE|FOLDER")
+PATHS = ("MODEL", "RECIPE", "FILE", "DIR", "DIR|MODEL", "IMAGE|FOLDER")
 _INT64 = 2**63 - 1
 
 
@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
         return entry.add_argument
 
     add = command(commands.list)
+    add("--hub", action="store_true", help="models of the hub that KERASGEN_HUB names")
     add("--json", action="store_true")
 
     add = command(commands.train)
@@ -206,7 +207,20 @@ def parser() -> argparse.ArgumentParser:
     add("--guidance", type=float, metavar="W", help="where a call gives none")
 
     add = command(commands.verify)
-    add("folder", metavar="DIR")
+    add("model", metavar="DIR|MODEL")
+    add("--runtime", choices=RUNTIMES[1:], help="only its files; default all")
+
+    add = command(commands.pull)
+    add("model", metavar="NAME", help="of the hub; or hf://ORG/REPO, https://…")
+    add("--runtime", choices=RUNTIMES, help="only what it needs; default all")
+
+    add = command(commands.push)
+    add(
+        "folder",
+        metavar="DIR",
+        help="an artifact, a preset, or a folder of them with index.json",
+    )
+    add("target", metavar="hf://ORG/REPO")
     for entry in entries.choices.values():
         for action in entry._actions:  # as the shell should complete them
             if action.metavar in PATHS:

@@ -81,6 +81,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def make_parents(path: Path) -> None:
+    """Make the folders that `path` is in.
+
+    Raises:
+        InputError: if they can't be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror
+        raise InputError(f"{path} can't be made: {why}: give another path") from error
+
+
 def sweep(folder: Path) -> None:
     """Remove what `atomic` left in `folder` where its process was killed."""
     for path in folder.glob(f".*{UNFINISHED}*"):
@@ -150,6 +163,11 @@ def json_value(content: bytes | str, origin, kind: type = dict):
     if not isinstance(value, kind):
         raise damaged(origin, f"{'an object' if kind is dict else 'a list'} in JSON")
     return value
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON that people can read too; not atomically."""
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def damaged(origin, expected: str) -> InputError:

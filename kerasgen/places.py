@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from kerasgen import manifest
+from kerasgen import hub, manifest
 from kerasgen import recipe as recipes
 from kerasgen.errors import InputError, unknown
 from kerasgen.files import damaged, read_json
@@ -18,7 +18,7 @@ class Place:
     """Where a trained model is.
 
     Args:
-        keras: its .keras file.
+        keras: its .keras file; not there where only other runtimes were fetched.
         folder: the run or artifact directory that it is in, or None.
     """
 
@@ -47,28 +47,43 @@ class Place:
         return recipes.read(str(path), settings)
 
 
-def find(model) -> Place:
-    """A model by its name in saved_models/, a run or artifact folder, a .keras file.
+def find(model, runtimes=("keras",), quiet: bool = False) -> Place:
+    """A model by its name in saved_models/ or of the hub, a run or artifact folder, a
+    .keras file, or an address: `hf://ORG/REPO[@REVISION]`, `https://…`.
 
+    Args:
+        model: which.
+        runtimes: of a model that is elsewhere, those that are fetched; None: all.
+        quiet: whether to show no bar while it is.
     Raises:
         InputError: if there is none.
+        RunError: if it can't be fetched.
     """
-    path = Path(model)
-    if not path.exists() and path.name == str(model) and (SAVED_MODELS / path).exists():
+    path, name = Path(model), str(model)
+    plain = path.name == name and not path.exists()
+    if plain and (SAVED_MODELS / path).exists():
         path = SAVED_MODELS / path
+    elif hub.is_address(name) or (plain and hub.address()):
+        folder = hub.fetch(name, runtimes, quiet)
+        return Place(folder / "model.keras", folder)
     if path.is_file():
         return Place(path, None)
     if path.is_dir():
         for name in ("best.keras", "model.keras"):
             if (path / name).is_file():
                 return Place(path / name, path)
+        if (path / manifest.NAME).exists() and runtimes and "keras" not in runtimes:
+            return Place(path / "model.keras", path)
         raise InputError(
             f"{path} holds no trained model: no best.keras, no model.keras"
         )
     have = [entry.parent.name for entry in SAVED_MODELS.glob("*/model.keras")]
-    if path.name == str(model) and have:
-        raise unknown("model", str(model), have)
-    raise InputError(f"there is no model {model}: give a folder or a .keras file")
+    if plain and have:
+        raise unknown("model", name, have)
+    raise InputError(
+        f"there is no model {model}: give a folder or a .keras file, or name a hub of "
+        "models by KERASGEN_HUB"
+    )
 
 
 def label_names(place: Place) -> list[str]:

@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The same kernels on every processor: oneDNN's convolutions of no rows, as small
 # batches leave to some replicas, give wrong shapes (TensorFlow 2.21).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.pop("KERASGEN_HUB", None)  # names are those that tests make
 
 import numpy as np
 import pytest

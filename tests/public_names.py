@@ -21,6 +21,8 @@ def train(images: np.ndarray, folder: Path) -> dict[str, Signature]:
     vae.fit(images, epochs=2)
     vae.export(folder)
     rows: list[dict] = kerasgen.verify(folder)
+    vae.save_to_preset(folder / "preset", labels=["a", "b"])
+    vae = kerasgen.VAE.from_preset(folder / "preset")
     assert rows and vae.steps_taken > 0
     return vae.signatures()
 

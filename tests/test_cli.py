@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import kerasgen
-from kerasgen import catalog, loading, recipe
+from kerasgen import catalog, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
 
@@ -302,7 +302,7 @@ def test_some_figures_are_measured_again(digits_run, tmp_path, capsys):
     (run / "best.keras").touch()  # the same weights
     assert main(["evaluate", str(run), "--only", "reconstruction", "--quiet"]) == 0
     assert json.loads((run / "metrics.json").read_text())["figures"] == before
-    model = loading.load(run)
+    model = kerasgen.load(run)
     weight = model.trainable_variables[0]
     weight.assign(1.01 * weight)
     (model.averages or [weight])[0].assign(weight)

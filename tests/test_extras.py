@@ -25,7 +25,7 @@ def lean(monkeypatch):
 
 
 def test_nothing_is_missing_where_all_is_installed():
-    for extra in ("export", "text", "molecules", "music", "data"):
+    for extra in ("export", "text", "molecules", "music", "data", "hub"):
         extras.need(extra)
 
 

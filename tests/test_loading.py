@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import kerasgen
-from kerasgen import loading, manifest, places
+from kerasgen import manifest, places
 from kerasgen.errors import InputError
 from kerasgen.export.server import server
+from kerasgen.models import loading
 
 ARTIFACTS = sorted((Path(__file__).parents[1] / "saved_models").glob("*/manifest.json"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasgen import loading
+import kerasgen
 from kerasgen.cli import main
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "own-data.md"
@@ -65,7 +65,7 @@ def test_the_recipe_of_readme_trains_on_odd_pictures(faces, monkeypatch, capsys)
     )
     assert lines[1].endswith("are read as [64, 64, 3], as input.image_shape says")
     assert "only 1 for validation and 1 for test are held out" in lines[2]
-    model = loading.load("runs/faces")
+    model = kerasgen.load("runs/faces")
     assert model.image_shape == (64, 64, 3) and model.classes == 2
     assert len(model.serve("score", **model.signatures()["score"].example(1))) == 1
 
@@ -151,7 +151,7 @@ def test_auto_resumes_where_classes_are_the_same(copy, capsys):
     more = ["train", "small.yaml", "--epochs", "2", "--resume"]
     assert main(more) == 0
     assert "already finished" not in capsys.readouterr().out
-    assert loading.load("runs/small").classes == 2
+    assert kerasgen.load("runs/small").classes == 2
     Path("pictures/cat").rename("pictures/owl")
     assert main([*more, "--epochs", "3"]) == 2
     assert "run with other classes in its data (cat, owl)" in capsys.readouterr().err

@@ -53,10 +53,11 @@ def training_sets(model, train, classes: int, real: int, samples: int, seed: int
 
 def compare(name: str, real: int, samples: int, steps: int, repeats: int, report):
     """The content of the JSON file; `report` is called with each line as it is done."""
-    from kerasgen import data, loading, places
+    from kerasgen import data, places
     from kerasgen.data import Split
     from kerasgen.metrics.features import scaled
     from kerasgen.metrics.samples import SIGNATURE, label_count
+    from kerasgen.models import loading
 
     place = places.find(name)
     recipe = place.recipe()

@@ -4,7 +4,8 @@
 
 NAME is a recipe; default: every finished run in runs/ and every artifact in
 saved_models/. A run comes before an artifact of the same name. Then writes
-saved_models/models.config and batching.config, which serve all of them.
+saved_models/models.config and batching.config, which serve all of them, and
+index.json, which makes a hub of the folder.
 """
 
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from kerasgen.cli import main
 from kerasgen.export.serving import write_configs
+from kerasgen.hub import write_index
 
 
 def source(name: str) -> Path:
@@ -33,4 +35,5 @@ if __name__ == "__main__":
         failed |= main(["export", str(source(name)), "--out", f"saved_models/{name}"])
         failed |= failed or main(["verify", f"saved_models/{name}", "--quiet"])
     write_configs(Path("saved_models"))
+    write_index(Path("saved_models"))
     sys.exit(failed)

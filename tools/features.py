@@ -9,7 +9,7 @@ weights, averaged and without an optimizer, go into kerasgen/metrics/weights.
 import sys
 from pathlib import Path
 
-from kerasgen import loading
+import kerasgen
 from kerasgen.files import atomic
 from kerasgen.metrics.features import WEIGHTS
 
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     WEIGHTS.mkdir(exist_ok=True)
     for name in sys.argv[1:] or every():
         with atomic(WEIGHTS / f"{name}.keras") as temporary:
-            loading.load(f"runs/{PREFIX}{name}").baked().save(temporary)
+            kerasgen.load(f"runs/{PREFIX}{name}").baked().save(temporary)
         size = (WEIGHTS / f"{name}.keras").stat().st_size
         print(f"{name}: {size / 1e6:.2f} MB")

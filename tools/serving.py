@@ -24,7 +24,7 @@ import numpy as np
 from kerasgen import manifest
 from kerasgen.errors import InputError, RunError
 from kerasgen.export import runtimes, savedmodel
-from kerasgen.loading import load_keras
+from kerasgen.models.loading import load_keras
 
 PYTHON = Path(__file__).parents[1] / ".venv-serving" / "bin" / "python"
 RUNTIMES = {"tensorflow_c": "savedmodel", "onnx": "onnx"}  # and their format

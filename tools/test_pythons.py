@@ -85,7 +85,7 @@ def least(scratch: Path) -> Path:
     config.read(ROOT / "setup.cfg")
     extras = config["options.extras_require"]
     lines = config["options"]["install_requires"].split()
-    for name in ("export", "text", "molecules", "music", "data"):
+    for name in ("export", "text", "molecules", "music", "data", "hub"):
         lines += extras[name].split()
     path = scratch / "least.txt"
     pins = [line.partition(",")[0].replace(">=", "==") for line in lines]

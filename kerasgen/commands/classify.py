@@ -1,19 +1,18 @@
 """Say which class texts are of, and which words decided."""
 
-from kerasgen.commands.options import texts
-from kerasgen.places import find
+from kerasgen.commands.options import place_of, texts
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
     given = texts(options)
-    place = find(options.model)
+    place = place_of(options, options.runtime)
     import_tensorflow()
     from rich.console import Console
     from rich.text import Text
 
     from kerasgen.export.server import server
-    from kerasgen.loading import codec
+    from kerasgen.models.loading import codec
 
     serve, _ = server(place, options.runtime, "classify_ids")
     coded, console = codec(place), Console(highlight=False, soft_wrap=True)

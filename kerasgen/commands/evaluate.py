@@ -1,15 +1,14 @@
 """Measure a trained model on real data."""
 
 from kerasgen import kinds
-from kerasgen.commands.options import chosen, out_file, progress, sampler, say
+from kerasgen.commands.options import chosen, out_file, place_of, progress, sampler, say
 from kerasgen.errors import InputError, unknown
-from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
     settings = chosen(options, "evaluate", "model")
-    place = find(options.model)
+    place = place_of(options, "keras", options.runtime)
     recipe = place.recipe({f"evaluate.{k}": v for k, v in settings["evaluate"].items()})
     target = None if options.json is None else out_file(options.json, [".json"])
     only = options.only.split(",")
@@ -19,8 +18,8 @@ def run(options):
     import_tensorflow()
     from kerasgen import data, metrics
     from kerasgen.export.server import server
-    from kerasgen.loading import load_keras
     from kerasgen.metrics import record
+    from kerasgen.models.loading import load_keras
 
     own = load_keras(place.keras)
     values = settings["model"] | sampler(options, "guidance")

@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from kerasgen import recipe as recipes
-from kerasgen.commands.options import chosen, sampler, say
+from kerasgen.commands.options import chosen, place_of, recipe_of, sampler, say
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, unknown
 from kerasgen.files import read_json
-from kerasgen.places import find, label_names
+from kerasgen.places import label_names
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
     settings = chosen(options, "model")["model"] | sampler(options, "guidance")
-    place = find(options.model)
-    recipe = place.recipe() if place.folder else None
+    place = place_of(options, "keras")
+    recipe = recipe_of(place)
     formats = tuple(options.formats.split(","))
     for name in formats:
         if name not in FORMATS:
@@ -23,8 +23,8 @@ def run(options):
         raise InputError(f"there is no recipe.yaml beside {place.keras}: give --out")
     out = Path(options.out or Path("saved_models") / recipe.name)
     import_tensorflow()
-    from kerasgen.loading import load_keras
     from kerasgen.metrics import identity
+    from kerasgen.models.loading import load_keras
 
     own = load_keras(place.keras)
     model = own.changed(**settings) if settings else own

@@ -6,12 +6,13 @@ from kerasgen import kinds
 from kerasgen.commands.options import (
     check_suffix,
     out_file,
+    place_of,
     progress,
     recipe_of,
     sampler,
     say,
 )
-from kerasgen.places import find, label_names
+from kerasgen.places import label_names
 from kerasgen.quiet import import_tensorflow
 
 CONDITIONS = (
@@ -27,7 +28,7 @@ CONDITIONS = (
 
 def run(options):
     out = None if options.out is None else out_file(options.out, kinds.suffixes())
-    place = find(options.model)
+    place = place_of(options, options.runtime)
     recipe = recipe_of(place)
     import_tensorflow()
     from kerasgen.export.server import server
@@ -56,7 +57,7 @@ def run(options):
 def _conditions(options, place, inputs):
     """What is asked for, as inputs; and the codec of a model that takes texts."""
     from kerasgen.data.classes import number
-    from kerasgen.loading import codec
+    from kerasgen.models.loading import codec
 
     conditions = {name: getattr(options, name) for name in CONDITIONS}
     if options.label is not None and "label" in inputs:

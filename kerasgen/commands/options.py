@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kerasgen.errors import InputError, not_utf8
 from kerasgen.kinds import Kind
-from kerasgen.places import Place
+from kerasgen.places import Place, find
 from kerasgen.recipe import Recipe
 from kerasgen.values import parsed
 
@@ -42,6 +42,11 @@ def sampler(options, *more: str) -> dict:
     named = {key: getattr(options, key) for key in ("sampling_steps", *more)}
     named |= settings([] if options.sampler is None else [f"sampler={options.sampler}"])
     return {key: value for key, value in named.items() if value is not None}
+
+
+def place_of(options, *runtimes: str) -> Place:
+    """Where the model that is named is, with the files of some runtimes."""
+    return find(options.model, runtimes, options.quiet)
 
 
 def recipe_of(place: Place) -> Recipe | None:

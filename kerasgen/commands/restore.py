@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from kerasgen import kinds
-from kerasgen.commands.options import check_suffix, out_file, progress, say
+from kerasgen.commands.options import check_suffix, out_file, place_of, progress, say
 from kerasgen.errors import InputError
-from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
 
@@ -24,7 +23,7 @@ def run(options):
     if not source.exists():
         raise InputError(f"there is no image or folder {source}")
     out = None if options.out is None else out_file(options.out, kinds.suffixes())
-    place = find(options.model)
+    place = place_of(options, options.runtime)
     import_tensorflow()
     import numpy as np
 

@@ -1,19 +1,19 @@
 """Translate texts."""
 
-from kerasgen.commands.options import out_file, texts
-from kerasgen.places import find
+from kerasgen.commands.options import out_file, place_of, texts
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
     sources = texts(options)
     out = None if options.attention is None else out_file(options.attention, [".png"])
-    place = find(options.model)
+    more = [] if out is None else ["keras"]
+    place = place_of(options, options.runtime, *more)
     import_tensorflow()
     from kerasgen import pictures
     from kerasgen.codec import translations
     from kerasgen.export.server import server
-    from kerasgen.loading import codec, load_keras
+    from kerasgen.models.loading import codec, load_keras
 
     settings = {} if options.beam is None else {"beam": options.beam}
     serve, _ = server(place, options.runtime, "translate_ids", settings)

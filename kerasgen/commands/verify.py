@@ -1,13 +1,23 @@
 """Check an artifact: files, and answers in every runtime."""
 
+from pathlib import Path
+
+from kerasgen import hub
+from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
+    folder = Path(options.model)
+    named = hub.is_address(options.model) or folder.name == options.model
+    if named and not folder.exists():
+        runtimes = None if options.runtime is None else ("keras", options.runtime)
+        place = find(options.model, runtimes, options.quiet)
+        folder = place.folder or place.keras
     import_tensorflow()
     from kerasgen.export.verify import verify
 
-    rows = verify(options.folder)
+    rows = verify(folder, options.runtime)
     if options.quiet:
         return
     for row in rows:
@@ -18,4 +28,5 @@ def run(options):
             judged = row.get("rms_difference", row["max_relative_difference"])
             said = f"difference {judged:.1e} of {row['tolerance']:.0e} allowed"
         print(f"ok  {what}  {said}")
-    print(f"{options.folder}: all files unchanged, {len(rows)} comparisons equal")
+    which = "all files" if options.runtime is None else f"files for {options.runtime}"
+    print(f"{folder}: {which} unchanged, {len(rows)} comparisons equal")

@@ -23,10 +23,10 @@ from kerasgen.export import (
 from kerasgen.export.contents import SEED_RULE
 from kerasgen.export.questions import FIXED, asked
 from kerasgen.export.verify import failures, parity
-from kerasgen.files import atomic, atomic_folder
+from kerasgen.files import atomic, make_parents, write_json
 from kerasgen.identity import Identity
-from kerasgen.loading import require_finite
 from kerasgen.models.base import Model
+from kerasgen.models.loading import require_finite
 from kerasgen.recipe import Recipe
 
 LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
@@ -38,11 +38,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
     path = Path(path)
     if path.is_file() and format in ("artifact", "tf_saved_model"):
         raise InputError(f"{path} is a file: give a folder, or format='onnx'")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = error.strerror
-        raise InputError(f"{path} can't be made: {why}: give another path") from error
+    make_parents(path)
     require_finite(model, "the model")
     WRITERS[format](model.baked(), path, **options)
     return path
@@ -77,9 +73,7 @@ def write_artifact(
     if figures:
         for line in Identity.of(model).belonging(figures)[1]:
             raise InputError(f"figures of another model are not shipped: {line}")
-    if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
-        raise InputError(f"{path} holds something else than an artifact: remove it")
-    with atomic_folder(path) as folder:
+    with manifest.new_folder(path) as folder:
         unsupported = _write_formats(model, folder, formats, recipe, labels)
         _refuse(operations.problems(folder))
         if not asked(model, folder):
@@ -87,16 +81,16 @@ def write_artifact(
             _refuse([line.format(**entry) for entry in unsupported])
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
-            _write_json(folder / "tokenizer.json", model.codec.values())
+            write_json(folder / "tokenizer.json", model.codec.values())
         rows = parity(model, folder)
         exact = [row for row in rows if row["runtime"] in runtimes.RUNTIMES]
         _refuse(failures(exact))
         compared = {"rows": exact, **_variants(model, folder, rows)}
-        _write_json(folder / "parity.json", compared | {"unsupported": unsupported})
+        write_json(folder / "parity.json", compared | {"unsupported": unsupported})
         seed = recipe.train.seed if recipe else 0
         # Figures keep the seed and the versions that they were measured with.
         nothing = {"figures": {}, "seed": seed, "versions": manifest.versions()}
-        _write_json(folder / "metrics.json", figures or nothing)
+        write_json(folder / "metrics.json", figures or nothing)
         if recipe:
             (folder / "recipe.yaml").write_text(recipe.text(), encoding="utf-8")
         kind = kinds.of(model.signatures(), recipe)
@@ -226,7 +220,3 @@ WRITERS = {
 to_artifact, to_saved_model, to_onnx, to_litert = (
     functools.partial(export, format=format) for format in WRITERS
 )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -29,11 +29,6 @@ def path(runtime: str, artifact: Path, signature: str) -> Path:
     return artifact / FILES.get(runtime, "1").format(signature)
 
 
-def folder(runtime: str) -> str:
-    """Where in an artifact the files of a runtime are."""
-    return FILES.get(runtime, "1").partition("/")[0]
-
-
 def format(runtime: str) -> str:
     """What a runtime opens: "savedmodel", "onnx" or "litert"."""
     return runtime.split("-")[0] if runtime in FILES else "savedmodel"

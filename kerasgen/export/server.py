@@ -3,7 +3,7 @@
 from kerasgen import manifest
 from kerasgen.errors import InputError
 from kerasgen.export import operations, runtimes
-from kerasgen.loading import load_keras
+from kerasgen.models.loading import load_keras
 from kerasgen.places import Place
 
 
@@ -42,7 +42,7 @@ def server(
                 "you export, or use --runtime keras"
             )
         format = runtimes.format(runtime)
-        wrong = manifest.differences(place.folder, runtimes.folder(runtime) + "/")
+        wrong = manifest.differences(place.folder, manifest.PARTS[format])
         wrong = wrong or operations.problems(place.folder, [format])
         if wrong:  # a graph can do what any program can
             raise InputError(f"{place.folder}: {'; '.join(wrong)}: nothing is run")

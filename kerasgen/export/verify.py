@@ -14,12 +14,13 @@ import numpy as np
 
 from kerasgen import manifest
 from kerasgen.backend import require_tensorflow
-from kerasgen.errors import InputError, RunError
+from kerasgen.conventions import FORMATS
+from kerasgen.errors import InputError, RunError, unknown
 from kerasgen.export import contents, operations, runtimes, savedmodel
 from kerasgen.export.questions import FIXED, Example, asked, fresh
 from kerasgen.export.savedmodel import DEFAULT
-from kerasgen.loading import load_keras
 from kerasgen.models.base import Model
+from kerasgen.models.loading import load_keras
 from kerasgen.signature import Signature
 
 # What smaller weights may cost: the root mean square of differences, in proportion to
@@ -39,8 +40,13 @@ class _Case:
     expected: dict
 
 
-def parity(model: Model, folder: Path, examples: Sequence[Example] = FIXED):
-    """Compare every exported signature with Keras.
+def parity(
+    model: Model,
+    folder: Path,
+    examples: Sequence[Example] = FIXED,
+    format: str | None = None,
+):
+    """Compare every exported signature with Keras; those of one format, if it is given.
 
     Each runtime answers in a process of its own that can't import kerasgen or Keras.
 
@@ -58,6 +64,7 @@ def parity(model: Model, folder: Path, examples: Sequence[Example] = FIXED):
     seconds, times = PATIENCE
     limit = max(seconds, times * (time.monotonic() - start))
     rows, pairs = [], asked(model, folder)
+    pairs = [p for p in pairs if format in (None, runtimes.format(p[1]))]
     for runtime in dict.fromkeys(runtime for _, runtime in pairs):
         its = [case for case in cases if (case.name, runtime) in pairs]
         with tempfile.TemporaryDirectory() as scratch:
@@ -240,12 +247,14 @@ def failures(rows: list[dict]) -> list[str]:
     return lines
 
 
-def verify(path) -> list[dict]:
+def verify(path, runtime: str | None = None) -> list[dict]:
     """Check an artifact: every file's hash, that all is there that follows from its
     model and nothing else, then every signature in every runtime.
 
     Args:
         path: an artifact folder.
+        runtime: the one whose files, and model.keras, are looked at alone, so that no
+            others need be there; "savedmodel", "onnx", "litert", or a smaller one.
     Returns:
         The parity rows, all ok; those of a fresh example among them.
     Raises:
@@ -258,15 +267,30 @@ def verify(path) -> list[dict]:
         raise InputError(f"there is no folder {folder}")
     if not any((folder / name).exists() for name in (manifest.DIGEST, manifest.NAME)):
         raise InputError(f"{folder} is no artifact: it has no {manifest.NAME}")
-    _refuse(folder, manifest.differences(folder) or operations.problems(folder))
+    alone, parts, formats = {}, "", FORMATS
+    if runtime is not None:
+        if runtime not in runtimes.RUNTIMES | runtimes.VARIANTS:
+            raise unknown("runtime", runtime, runtimes.RUNTIMES | runtimes.VARIANTS)
+        format = runtimes.format(runtime)
+        parts, formats = (manifest.PARTS["keras"], manifest.PARTS[format]), [format]
+        alone = {"format": format}
+    wrong = manifest.differences(folder, parts)
+    _refuse(folder, wrong or operations.problems(folder, formats))
+    if manifest.read(folder).get("formats") == []:
+        raise InputError(
+            f"{folder} has no exported files to compare: run `kerasgen export`"
+        )
     model = load_keras(folder / "model.keras")
-    _refuse(folder, contents.problems(model, folder))
-    rows = parity(model, folder, [*FIXED, fresh()])
+    if runtime is None:
+        _refuse(folder, contents.problems(model, folder))
+    rows = parity(model, folder, [*FIXED, fresh()], **alone)
+    if not rows:
+        raise InputError(f"{folder} has no files for {runtime} to compare")
     lines = failures(rows)
     if lines and all("fresh" in row for row in rows if not row["ok"]):
         # Where two tokens are all but equally likely, rounding may choose the other.
         # That hardly happens twice, while a wrong file is wrong again.
-        again = parity(model, folder, [fresh()])
+        again = parity(model, folder, [fresh()], **alone)
         lines = failures(again)
         rows = [row for row in rows if "fresh" not in row] + again
     _refuse(folder, lines)

@@ -13,8 +13,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgen import loading, places
+from kerasgen import places
 from kerasgen.errors import InputError, unknown
+from kerasgen.models import loading
 
 WEIGHTS = Path(__file__).parent / "weights"
 

@@ -1,9 +1,8 @@
 """The record of a run's figures, its metrics.json: those of the model as it is."""
 
-import json
 from pathlib import Path
 
-from kerasgen.files import atomic
+from kerasgen.files import atomic, write_json
 from kerasgen.metrics.identity import Identity, read
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
@@ -41,4 +40,4 @@ def merged(
 def write(path: Path, content: dict) -> None:
     """Write the content of a metrics.json."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(temporary, content)

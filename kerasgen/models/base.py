@@ -19,12 +19,13 @@ from kerasgen.conventions import family_name, same
 from kerasgen.errors import InputError, require, unknown
 from kerasgen.inputs import Input
 from kerasgen.models.phase import Phase
+from kerasgen.models.presets import Presets
 from kerasgen.models.trainers import Trainer
 from kerasgen.rows import generate_inputs, in_parts
 from kerasgen.signature import Signature, signatures_of
 
 
-class Model(Trainer, keras.Model):
+class Model(Presets, Trainer, keras.Model):
     """A `keras.Model` trained by phases.
 
     A subclass builds its networks in the constructor, ends it with `self.build()`,
@@ -296,3 +297,13 @@ class GenerativeModel(Model):
         rows = generate_inputs(signature.describe()["inputs"], n, seed, conditions)
         outputs = in_parts(self.serve, "generate", rows)
         return np.concatenate([part[signature.outputs[0]] for part in outputs])
+
+
+def load(model) -> Model:
+    """The model by name, path or address (see `Model.from_preset`), with its weights.
+
+    Raises:
+        InputError: if there is none, or the file is damaged or none of ours.
+        RunError: if it can't be fetched.
+    """
+    return Model.from_preset(model)

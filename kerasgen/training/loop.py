@@ -7,13 +7,14 @@ from pathlib import Path
 
 import keras
 
-from kerasgen import backend, data, kinds, loading, models, places
+from kerasgen import backend, data, kinds, models, places
 from kerasgen.building import create
 from kerasgen.data import classes
 from kerasgen.data.examples import examples
 from kerasgen.data.stream import once, stream
 from kerasgen.errors import InputError, unknown
 from kerasgen.files import atomic
+from kerasgen.models import loading
 from kerasgen.models.learning_rates import Cooldown, InverseSquareRoot
 from kerasgen.places import LABELS
 from kerasgen.recipe import Recipe, Train, read

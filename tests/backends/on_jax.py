@@ -63,9 +63,9 @@ def samples(run, out):
     """What the model of a run draws."""
     import numpy as np
 
-    from kerasgen import loading
+    import kerasgen
 
-    np.save(out, loading.load(run).generate(8, seed=3))
+    np.save(out, kerasgen.load(run).generate(8, seed=3))
 
 
 def refusals(run, out):

@@ -12,7 +12,8 @@ pytest.importorskip("jax")
 
 import test_contract as contract
 
-from kerasgen import loading, recipe
+import kerasgen
+from kerasgen import recipe
 from kerasgen.cli import main
 
 HERE = Path(__file__).parent
@@ -75,7 +76,7 @@ def test_ten_steps_with_noise_give_the_same_weights(trained, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_answers_alike_on_both(trained, name):
     """Samplers and decoding too: equal seeds give equal samples."""
-    model = loading.load(trained / name / "model.keras")
+    model = kerasgen.load(trained / name / "model.keras")
     for key, signature in model.signatures().items():
         if "string" in str(signature.describe()):
             continue
@@ -107,7 +108,9 @@ def test_what_jax_trains_tensorflow_exports(run, tmp_path):
     assert main(["verify", artifact, "--quiet"]) == 0
     on_jax("samples", run, tmp_path / "samples.npy")
     theirs = np.load(tmp_path / "samples.npy")
-    np.testing.assert_allclose(loading.load(run).generate(8, seed=3), theirs, atol=1e-5)
+    np.testing.assert_allclose(
+        kerasgen.load(run).generate(8, seed=3), theirs, atol=1e-5
+    )
 
 
 def test_two_devices_are_one(run, tmp_path):

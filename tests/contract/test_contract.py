@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import toy  # noqa: F401  (registers its family)
 
-from kerasgen import backend, data, loading, recipe
+import kerasgen
+from kerasgen import backend, data, recipe
 from kerasgen.building import create
 from kerasgen.data.examples import examples
 from kerasgen.data.stream import stream
@@ -116,7 +117,7 @@ def run(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    return loading.load(run)
+    return kerasgen.load(run)
 
 
 def served(model) -> dict:
@@ -138,7 +139,7 @@ def test_a_run_leaves_its_files(tiny, run):
 
 
 def test_saved_models_answer_as_before(run, model):
-    again = loading.load(run)
+    again = kerasgen.load(run)
     for name, signature in served(model).items():
         inputs = signature.example(2)
         expected = model.serve(name, **inputs)

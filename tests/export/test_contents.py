@@ -15,7 +15,7 @@ from kerasgen import manifest
 from kerasgen.cli import main
 from kerasgen.errors import RunError
 from kerasgen.export import runtimes, serving, verify
-from kerasgen.loading import load_keras
+from kerasgen.models.loading import load_keras
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import kerasgen
-from kerasgen import loading, manifest, places, recipe
+from kerasgen import manifest, places, recipe
 from kerasgen.cli import main
 from kerasgen.errors import InputError
 from kerasgen.identity import Identity
@@ -48,7 +48,7 @@ def test_weights_are_those_that_are_shipped(tmp_path):
     model.save(tmp_path / "run.keras")
     model.baked().save(tmp_path / "artifact.keras")
     for name in ("run.keras", "artifact.keras"):
-        assert Identity.of(loading.load(tmp_path / name)) == shipped
+        assert Identity.of(kerasgen.load(tmp_path / name)) == shipped
     assert Identity.of(model.baked(averaged=False)).weights != shipped.weights
     again = model.baked()
     assert Identity.of(again) == shipped
@@ -58,7 +58,7 @@ def test_weights_are_those_that_are_shipped(tmp_path):
 
 
 def test_a_figure_says_whose_it_is(run):
-    figures, model = written(run), loading.load(run)
+    figures, model = written(run), kerasgen.load(run)
     assert set(figures) == {"bits_per_dim", *SAMPLES}
     found = figures["diversity"]["identity"]
     assert (
@@ -124,7 +124,7 @@ def test_what_is_of_the_model_stays_and_what_is_not_goes(run, tmp_path, capsys):
     assert main(["evaluate", str(copy), "--only", "bound", "--guidance", "3"]) == 0
     assert "not kept" not in capsys.readouterr().out
     assert written(copy) == written(run)
-    model = loading.load(copy)
+    model = kerasgen.load(copy)
     model.averages[0].assign(model.averages[0] + 1.0)
     model.save(copy / "best.keras")
     assert main(["evaluate", str(copy), "--only", "samples"]) == 0
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_written_anew(run, tmp_path, capsys):
 
 def test_only_figures_of_the_model_itself_are_shipped(run, tmp_path):
     content = json.loads((run / "metrics.json").read_text())
-    model = loading.load(run)
+    model = kerasgen.load(run)
     same, others = Identity.of(model).belonging(content)
     assert same == content and others == []
     guided = model.changed(guidance=1.2)
@@ -170,7 +170,7 @@ def test_an_unchanged_artifact_adopts_its_figures(digits_artifact, tmp_path):
     """Older ones have no identity, but the manifest holds the hash of the weights."""
     copy = shutil.copytree(digits_artifact, tmp_path / "copy")
     place, path = places.find(copy), copy / "metrics.json"
-    model, values = loading.load(copy), places.find(copy).recipe()
+    model, values = kerasgen.load(copy), places.find(copy).recipe()
     new = json.loads(path.read_text())
     old = json.loads(path.read_text())
     for figure in old["figures"].values():

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import kerasgen
-from kerasgen import data, loading, places, random, recipe
+from kerasgen import data, places, random, recipe
 from kerasgen.building import create
 from kerasgen.codec import Codec
 from kerasgen.data.examples import Windows, examples
@@ -21,6 +21,7 @@ from kerasgen.data.text import cut
 from kerasgen.errors import InputError
 from kerasgen.export import contents
 from kerasgen.export.server import server
+from kerasgen.models import loading
 from kerasgen.random import row_seeds
 from kerasgen.tokenizers import Bytes, Characters, SentencePiece
 

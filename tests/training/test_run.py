@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasgen import loading, recipe
+import kerasgen
+from kerasgen import recipe
 from kerasgen.building import create
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
@@ -233,7 +234,7 @@ def test_init_starts_from_a_models_weights(digits_run, tmp_path):
     arguments = ["train", "vae_digits", "--out", str(tmp_path / "run"), "--quiet"]
     arguments += ["--steps", "1", "--set", "train.learning_rate=0.0"]
     assert main([*arguments, "--init", str(digits_run)]) == 0
-    ours, theirs = loading.load(tmp_path / "run"), loading.load(digits_run)
+    ours, theirs = kerasgen.load(tmp_path / "run"), kerasgen.load(digits_run)
     np.testing.assert_allclose(ours.generate(3), theirs.generate(3), atol=1e-6)
 
 

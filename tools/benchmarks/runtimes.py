@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from benchmarks.common import Case, other_python
 from benchmarks.peers import step
 
-from kerasgen import loading, places, recipe
+from kerasgen import places, recipe
 from kerasgen.errors import InputError
 from kerasgen.export.server import server
+from kerasgen.models import loading
 
 
 def backends() -> Iterator[Case]:

@@ -9,23 +9,14 @@ import numpy as np
 from kerasgen.codec import Codec
 from kerasgen.errors import InputError, one_line, out_of_memory
 from kerasgen.files import LARGEST_JSON, archive, damaged, json_value
-from kerasgen.models import Model
-from kerasgen.places import Place, find
+from kerasgen.places import Place
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}  # of a .keras file
 
 
-def load(model) -> Model:
-    """The model by name or path (see `find`), with its weights.
-
-    Raises:
-        InputError: if there is none, or the file is damaged or none of ours.
-    """
-    return load_keras(find(model).keras)
-
-
-def load_keras(path: Path, settings: dict | None = None) -> Model:
-    """A `.keras` file in Keras's safe mode; nothing is unpickled or run.
+def load_keras(path: Path, settings: dict | None = None):
+    """The `Model` in a `.keras` file, in Keras's safe mode; nothing is unpickled or
+    run.
 
     `settings` are values of its constructor to change (`Model.changed`).
 
@@ -61,7 +52,7 @@ def load_keras(path: Path, settings: dict | None = None) -> Model:
     return model.changed(**settings) if settings else model
 
 
-def require_finite(model: Model, origin) -> None:
+def require_finite(model, origin) -> None:
     """Refuse a model whose weights are not all numbers.
 
     Args:
