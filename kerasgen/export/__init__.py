@@ -21,15 +21,13 @@ from kerasgen.export import (
     serving,
 )
 from kerasgen.export.contents import SEED_RULE
-from kerasgen.export.questions import FIXED
+from kerasgen.export.questions import FIXED, asked
 from kerasgen.export.verify import failures, parity
 from kerasgen.files import atomic, atomic_folder
 from kerasgen.identity import Identity
 from kerasgen.loading import require_finite
 from kerasgen.models.base import Model
 from kerasgen.recipe import Recipe
-
-LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
 
 
 def export(model: Model, path, format: str = "artifact", **options) -> Path:
@@ -79,8 +77,10 @@ def write_artifact(
             raise InputError(f"figures of another model are not shipped: {line}")
     if path.exists() and any(path.iterdir()) and not (path / manifest.NAME).exists():
         raise InputError(f"{path} holds something else than an artifact: remove it")
-    with atomic_folder(path) as folder:
-        unsupported = _write_formats(model, folder, formats, recipe, labels)
+    with atomic_folder(path) as folder, tempfile.TemporaryDirectory() as scratch:
+        # LiteRT files are made from it, wherever it goes.
+        saved = (folder if "savedmodel" in formats else Path(scratch)) / "1"
+        unsupported = _write_formats(model, folder, saved, formats, recipe, labels)
         _refuse(operations.problems(folder))
         model.save(folder / "model.keras")
         if hasattr(model, "codec"):
@@ -88,7 +88,7 @@ def write_artifact(
         rows = parity(model, folder)
         exact = [row for row in rows if row["runtime"] in runtimes.RUNTIMES]
         _refuse(failures(exact))
-        compared = {"rows": exact, **_variants(model, folder, rows)}
+        compared = {"rows": exact, **_variants(model, folder, saved, rows)}
         _write_json(folder / "parity.json", compared | {"unsupported": unsupported})
         seed = recipe.train.seed if recipe else 0
         # Figures keep the seed and the versions that they were measured with.
@@ -106,14 +106,14 @@ def write_artifact(
         _refuse(contents.problems(model, folder))
 
 
-def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
+def _write_formats(model, folder, saved, formats, recipe, labels) -> list[dict]:
     """-> what can't be exported: {"signature", "runtime", "reason"}."""
     reasons = {}
     name = recipe.name if recipe else model.name
-    savedmodel.write(model, folder / "1")  # LiteRT files are made from it
+    savedmodel.write(model, saved)
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
     requests = {key: FIXED[0].inputs(s) for key, s in served.items()}
-    serving.write_warmup(folder / "1", name, requests)
+    serving.write_warmup(saved, name, requests)
     if "onnx" in formats:
         about = {"name": name, "seed_rule": SEED_RULE}
         if recipe:
@@ -122,12 +122,8 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
             about["labels"] = json.dumps(labels, ensure_ascii=False)
         reasons["onnx"] = onnx.write(model, folder / "onnx", about)
     if "litert" in formats:
-        target = folder / "litert"
-        budget = LARGEST - sum(p.stat().st_size for p in folder.rglob("*"))
         names = [k for k, s in model.signatures().items() if s.serves("litert")]
-        reasons["litert"] = litert.write(folder / "1", names, target, budget)
-    if "savedmodel" not in formats:
-        shutil.rmtree(folder / "1")
+        reasons["litert"] = litert.write(saved, names, folder)
     for runtime in formats:
         for name, signature in model.signatures().items():
             if not signature.serves(runtime):
@@ -139,34 +135,43 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     ]
 
 
-def _variants(model, folder, rows) -> dict[str, list[dict]]:
-    """The rows of "variants" that answer near enough; of others the files are removed,
-    and the reasons are what is "left_out"."""
+def _variants(model, folder, saved, rows) -> dict[str, list[dict]]:
+    """The rows of "variants" that answer near enough; the files hold no others, and the
+    reasons are what is "left_out"."""
+
+    def pair(row):
+        return row["signature"], row["runtime"]
+
+    rows = [row for row in rows if row["runtime"] in runtimes.VARIANTS]
     reasons = {}
-    for row in rows:
-        if row["runtime"] in runtimes.VARIANTS and not row["ok"]:
+    while off := [row for row in rows if not row["ok"]]:
+        for row in off:
             reason = row.get("error", f"differs by {row['rms_difference']}")
-            reasons[row["signature"], row["runtime"]] = reason
-    for name, runtime in reasons:
-        runtimes.path(runtime, folder, name).unlink()
+            reasons[pair(row)] = reason
+        rows = [row for row in rows if pair(row) not in reasons]
+        for name, runtime in {pair(row) for row in off}:
+            if runtime != "litert-int8":
+                runtimes.path(runtime, folder, name).unlink()
+        if any(row["runtime"] == "litert-int8" for row in off):
+            near = [
+                name for name, runtime in map(pair, rows) if runtime == "litert-int8"
+            ]
+            litert.write_int8(saved, list(dict.fromkeys(near)), folder)
+            rows = [row for row in rows if row["runtime"] != "litert-int8"]
+            rows += parity(model, folder, only=["litert-int8"])
     for path in (folder / "onnx").glob("*.weights"):
         if path.name not in contents.weights(folder):
             path.unlink()
-    kept = [
-        row
-        for row in rows
-        if row["runtime"] in runtimes.VARIANTS
-        and (row["signature"], row["runtime"]) not in reasons
-    ]
+    there = asked(model, folder)
     for name, runtime in contents.variants(model):
-        exact = runtimes.path(runtimes.format(runtime), folder, name)
-        if exact.exists() and not runtimes.path(runtime, folder, name).exists():
+        exact = (name, runtimes.format(runtime))
+        if exact in there and (name, runtime) not in there:
             reasons.setdefault((name, runtime), "saves little")
     left_out = [
         {"signature": name, "runtime": runtime, "reason": reason}
         for (name, runtime), reason in reasons.items()
     ]
-    return {"variants": kept, "left_out": left_out}
+    return {"variants": rows, "left_out": left_out}
 
 
 def _refuse(lines: list[str]) -> None:
@@ -184,7 +189,7 @@ def _write_savedmodel(model, path):
 
 
 def _write_onnx(model, path, signature=None):
-    name = _signature(model, signature, "onnx")
+    name = _signatures(model, signature, "onnx")[0]
     metadata = {"name": model.name, "signature": name, "seed_rule": SEED_RULE}
     proto = onnx.convert(model.signatures()[name], metadata)
     with atomic(path) as temporary:
@@ -192,20 +197,22 @@ def _write_onnx(model, path, signature=None):
 
 
 def _write_litert(model, path, signature=None):
-    name = _signature(model, signature, "litert")
+    names = _signatures(model, signature, "litert")
     with tempfile.TemporaryDirectory() as scratch:
         savedmodel.write(model, Path(scratch) / "1")
-        content = litert.convert(Path(scratch) / "1", name)
+        content, reasons = litert.convertible(Path(scratch) / "1", names)
+    if not content:
+        _refuse([f"{name}: {reason}" for name, reason in reasons.items()])
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _signature(model, name, format):
-    """The name, or the first that a format has."""
+def _signatures(model, name, format) -> list[str]:
+    """All that a format has, or the one that is named."""
     known = [k for k, s in model.signatures().items() if s.serves(format)]
     if name is not None and name not in known:
         raise unknown("signature", name, known)
-    return name or known[0]
+    return [name] if name else known
 
 
 # Those that `Model.export` finds, as entry points in setup.cfg.

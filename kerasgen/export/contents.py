@@ -93,11 +93,13 @@ def _files(model, folder, formats, left_out) -> list[str]:
     if "savedmodel" in formats:
         must |= {f"1/{name}" for name in SAVEDMODEL}
     exact = [(k, f) for k in model.signatures() for f in ("onnx", "litert")]
+    held = {"litert": set(), "litert-int8": set()}
     for name, runtime in [*exact, *variants(model)]:
         format = runtimes.format(runtime)
         serves = format in formats and model.signatures()[name].serves(format)
         if serves and not {(name, format), (name, runtime)} & left_out:
             must.add(runtimes.FILES[runtime].format(name))
+            held.get(runtime, set()).add(name)
     must |= {f"onnx/{name}" for name in weights(folder)}
     card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     found = set(manifest.files(folder)) | {manifest.NAME, manifest.DIGEST}
@@ -106,6 +108,17 @@ def _files(model, folder, formats, left_out) -> list[str]:
         linked = "/" not in name and f"]({name})" in card
         if not linked:
             lines.append(f"{name}: no file of such an artifact")
+    for runtime, names in held.items():
+        path = runtimes.path(runtime, folder)
+        for name in (
+            sorted(names ^ set(runtimes.held_by(path))) if path.exists() else ()
+        ):
+            off = (
+                f"no signature {name}"
+                if name in names
+                else f"{name} is not the model's"
+            )
+            lines.append(f"{runtimes.FILES[runtime]}: {off}")
     parents = {parent for name in found for parent in (folder / name).parents}
     parents.add(folder / "1" / "assets")  # empty
     strange = {path for path in folder.rglob("*") if path.is_dir()} - parents

@@ -50,6 +50,6 @@ def asked(model: Model, folder: Path) -> list[tuple[str, str]]:
         names = [k for k, s in model.signatures().items() if s.serves(format)]
         if format == "savedmodel":
             names.append(DEFAULT)
-        files = {name: runtimes.path(runtime, folder, name) for name in names}
-        pairs += [(name, runtime) for name, path in files.items() if path.exists()]
+        answered = runtimes.answered(runtime, folder, names)
+        pairs += [(name, runtime) for name in answered]
     return pairs

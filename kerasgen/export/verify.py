@@ -39,8 +39,13 @@ class _Case:
     expected: dict
 
 
-def parity(model: Model, folder: Path, examples: Sequence[Example] = FIXED):
-    """Compare every exported signature with Keras.
+def parity(
+    model: Model,
+    folder: Path,
+    examples: Sequence[Example] = FIXED,
+    only: Sequence[str] | None = None,
+) -> list[dict]:
+    """Compare every exported signature with Keras, in all runtimes or `only` in some.
 
     Each runtime answers in a process of its own that can't import kerasgen or Keras.
 
@@ -59,6 +64,8 @@ def parity(model: Model, folder: Path, examples: Sequence[Example] = FIXED):
     limit = max(seconds, times * (time.monotonic() - start))
     rows, pairs = [], asked(model, folder)
     for runtime in dict.fromkeys(runtime for _, runtime in pairs):
+        if only and runtime not in only:
+            continue
         its = [case for case in cases if (case.name, runtime) in pairs]
         with tempfile.TemporaryDirectory() as scratch:
             answers, error = _ask(runtime, folder, its, Path(scratch), limit)
