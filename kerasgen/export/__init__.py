@@ -16,6 +16,7 @@ from kerasgen.export import (
     litert,
     onnx,
     operations,
+    reproducible,
     runtimes,
     savedmodel,
     serving,
@@ -42,7 +43,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
         why = error.strerror
         raise InputError(f"{path} can't be made: {why}: give another path") from error
     require_finite(model, "the model")
-    WRITERS[format](model.baked(), path, **options)
+    WRITERS[format](reproducible.baked(model), path, **options)
     return path
 
 
@@ -83,6 +84,7 @@ def write_artifact(
         unsupported = _write_formats(model, folder, saved, formats, recipe, labels)
         _refuse(operations.problems(folder))
         model.save(folder / "model.keras")
+        reproducible.settle_keras(folder / "model.keras")
         if hasattr(model, "codec"):
             _write_json(folder / "tokenizer.json", model.codec.values())
         rows = parity(model, folder)

@@ -19,7 +19,6 @@ from kerasgen.models.base import Model
 
 SAVEDMODEL = (
     "saved_model.pb",
-    "fingerprint.pb",
     "variables/variables.index",
     "variables/variables.data-00000-of-00001",
     serving.WARMUP.as_posix(),
