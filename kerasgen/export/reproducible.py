@@ -1,6 +1,7 @@
-"""Equal bytes for equal models: no dates, no random numbers, and no names or orders that
-come from what else a process did."""
+"""Equal bytes for equal models: no dates, no random numbers, and no names or orders
+that come from what else a process did."""
 
+import copy
 import json
 import re
 import zipfile
@@ -55,21 +56,25 @@ def settle_savedmodel(folder: Path) -> None:
         for argument in function.signature.input_arg:  # that nothing reads
             argument.name = PLACEHOLDER.sub(r"\1", argument.name)
         for argument in function.arg_attr.values():
-            if argument.attr["_user_specified_name"].s.isdigit():
-                del argument.attr["_user_specified_name"]  # a variable's number
+            given = argument.attr.get("_user_specified_name")
+            if given is not None and given.s.isdigit():  # the number of a variable
+                del argument.attr["_user_specified_name"]
     for node in _nodes(graph):
         node.attr.pop("_gradient_op_type", None)  # of a gradient that isn't there
         for value in _calls(node):
             value.name = names[value.name]
     for node in objects.nodes:
-        called = node.bare_concrete_function
-        if called.concrete_function_name:
+        if node.WhichOneof("kind") == "bare_concrete_function":
+            called = node.bare_concrete_function
             called.concrete_function_name = names[called.concrete_function_name]
-        several = node.function.concrete_functions
-        several[:] = [names[name] for name in several]
-    for old in list(objects.concrete_functions):
-        objects.concrete_functions[names[old]].CopyFrom(objects.concrete_functions[old])
-        del objects.concrete_functions[old]
+        elif node.WhichOneof("kind") == "function":
+            several = node.function.concrete_functions
+            several[:] = [names[name] for name in several]
+    described = objects.concrete_functions
+    renamed = {names[name]: copy.deepcopy(value) for name, value in described.items()}
+    described.clear()
+    for name, value in renamed.items():
+        described[name].CopyFrom(value)
     path.write_bytes(saved.SerializeToString(deterministic=True))
     (folder / "fingerprint.pb").unlink(missing_ok=True)
 
