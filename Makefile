@@ -5,7 +5,7 @@ BIN := .venv/bin
 TOGETHER := -n 2 --dist loadgroup
 
 .PHONY: install demo test test-all test-backends test-gallery test-serving gallery
-.PHONY: lint clean
+.PHONY: lint sizes clean
 
 install: .venv/.installed
 
@@ -66,6 +66,10 @@ lint: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Megabytes of saved_models, by artifact and format, and of a shallow clone.
+sizes: install
+	$(BIN)/python tools/sizes.py
 
 clean:
 	rm -rf .venv .venv-serving runs/demo build *.egg-info

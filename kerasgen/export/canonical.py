@@ -20,13 +20,13 @@ def settle_onnx(graph: onnx.GraphProto) -> None:
 def _settle(graph, names: dict[str, str], numbers: Iterator[int]) -> None:
     """`names`, old -> new, are those that are decided, of the graphs around too."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    nodes, stored = [], {}  # content -> weight
+    nodes, stored = [], {}  # (name, where it is fixed, content) -> weight
     for thing in list(_needed(graph)):
         if isinstance(thing, str):
             weight = onnx.TensorProto()
             weight.CopyFrom(weights[thing])
             weight.name = ""
-            content = weight.SerializeToString(deterministic=True)
+            content = names.get(thing), weight.SerializeToString(deterministic=True)
             if content not in stored:
                 weight.name = names.get(thing) or f"weight_{next(numbers)}"
                 stored[content] = weight

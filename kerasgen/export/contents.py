@@ -92,7 +92,7 @@ def _files(model, folder, formats, left_out) -> list[str]:
     if "savedmodel" in formats:
         must |= {f"1/{name}" for name in SAVEDMODEL}
     exact = [(k, f) for k in model.signatures() for f in ("onnx", "litert")]
-    held = {"litert": set(), "litert-int8": set()}
+    held = {"litert": set(), "litert-int8": set()}  # signatures that files must hold
     for name, runtime in [*exact, *variants(model)]:
         format = runtimes.format(runtime)
         serves = format in formats and model.signatures()[name].serves(format)
@@ -107,22 +107,25 @@ def _files(model, folder, formats, left_out) -> list[str]:
         linked = "/" not in name and f"]({name})" in card
         if not linked:
             lines.append(f"{name}: no file of such an artifact")
-    for runtime, names in held.items():
-        path = runtimes.path(runtime, folder)
-        for name in (
-            sorted(names ^ set(runtimes.held_by(path))) if path.exists() else ()
-        ):
-            off = (
-                f"no signature {name}"
-                if name in names
-                else f"{name} is not the model's"
-            )
-            lines.append(f"{runtimes.FILES[runtime]}: {off}")
+    lines += _held(folder, held)
     parents = {parent for name in found for parent in (folder / name).parents}
     parents.add(folder / "1" / "assets")  # empty
     strange = {path for path in folder.rglob("*") if path.is_dir()} - parents
     for path in sorted(strange):
         lines.append(f"{path.relative_to(folder)}/: no folder of such an artifact")
+    return lines
+
+
+def _held(folder, held: dict[str, set[str]]) -> list[str]:
+    """Files that hold several signatures hold those of the model, and no others."""
+    lines = []
+    for runtime, names in held.items():
+        file = runtimes.FILES[runtime]
+        if (folder / file).exists():
+            there = set(runtimes.held_by(folder / file))
+            lines += [f"{file}: no signature {name}" for name in sorted(names - there)]
+            for name in sorted(there - names):
+                lines.append(f"{file}: signature {name} is not the model's")
     return lines
 
 
