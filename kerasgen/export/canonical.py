@@ -13,6 +13,7 @@ def settle_onnx(graph: onnx.GraphProto) -> None:
     """Put nodes and weights in the order in which the outputs need them, and name them
     by it. Inputs and outputs keep their names; equal weights become one, and what no
     output needs goes."""
+    graph.doc_string = ""
     fixed = [value.name for value in [*graph.input, *graph.output]]
     _settle(graph, {name: name for name in fixed}, itertools.count())
 

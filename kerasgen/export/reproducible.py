@@ -16,6 +16,8 @@ from kerasgen.models.base import Model
 
 SINCE = (1980, 1, 1, 0, 0, 0)  # the first date that zip files know
 COUNTED = re.compile(r"_\d+$")  # how TensorFlow ends the names of functions
+# Attributes of nodes: the machine's devices, and a gradient that isn't exported.
+PROCESS = ("config_proto", "_gradient_op_type")
 PLACEHOLDER = re.compile(r"_\d+(___redundant_placeholder\d+)$")
 
 
@@ -60,7 +62,8 @@ def settle_savedmodel(folder: Path) -> None:
             if given is not None and given.s.isdigit():  # the number of a variable
                 del argument.attr["_user_specified_name"]
     for node in _nodes(graph):
-        node.attr.pop("_gradient_op_type", None)  # of a gradient that isn't there
+        for name in PROCESS:
+            node.attr.pop(name, None)
         for value in _calls(node):
             value.name = names[value.name]
     for node in objects.nodes:
