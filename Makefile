@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 TOGETHER := -n 2 --dist loadgroup
 
 .PHONY: install demo test test-all test-backends test-gallery test-serving test-pythons
-.PHONY: gallery docs test-notebooks lint clean
+.PHONY: gallery docs test-notebooks sizes lint clean
 
 install: .venv/.installed
 
@@ -82,6 +82,10 @@ lint: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Megabytes of saved_models, by artifact and format, and of a shallow clone.
+sizes: install
+	$(BIN)/python tools/sizes.py
 
 clean:
 	rm -rf .venv .venv-serving runs/demo build *.egg-info

@@ -98,7 +98,7 @@ def test_ranges_are_enforced_alike_in_every_runtime(tmp_path):
     specs = dict(zip(RANGES, signature.specs(), strict=True))
     concrete = served.get_concrete_function(**specs)
     tf.saved_model.save(module, str(tmp_path), signatures={"ranged": concrete})
-    interpreter = Interpreter(model_content=litert.convert(tmp_path, "ranged"))
+    interpreter = Interpreter(model_content=litert.convert(tmp_path, ["ranged"]))
     answers = [
         {k: v.numpy() for k, v in graph(*WRONG.values()).items()},
         {k: v.numpy() for k, v in compiled(*map(tf.constant, WRONG.values())).items()},

@@ -16,6 +16,7 @@ from kerasgen.export import (
     litert,
     onnx,
     operations,
+    reproducible,
     runtimes,
     savedmodel,
     serving,
@@ -29,8 +30,6 @@ from kerasgen.models.base import Model
 from kerasgen.models.loading import require_finite
 from kerasgen.recipe import Recipe
 
-LARGEST = 90_000_000  # bytes of an artifact; LiteRT files above that are left out
-
 
 def export(model: Model, path, format: str = "artifact", **options) -> Path:
     """Write `model` to `path` in a format of `WRITERS`; see `Model.export`."""
@@ -40,7 +39,7 @@ def export(model: Model, path, format: str = "artifact", **options) -> Path:
         raise InputError(f"{path} is a file: give a folder, or format='onnx'")
     make_parents(path)
     require_finite(model, "the model")
-    WRITERS[format](model.baked(), path, **options)
+    WRITERS[format](reproducible.baked(model), path, **options)
     return path
 
 
@@ -73,19 +72,23 @@ def write_artifact(
     if figures:
         for line in Identity.of(model).belonging(figures)[1]:
             raise InputError(f"figures of another model are not shipped: {line}")
-    with manifest.new_folder(path) as folder:
-        unsupported = _write_formats(model, folder, formats, recipe, labels)
+    scratch = tempfile.TemporaryDirectory()
+    with manifest.new_folder(path) as folder, scratch as elsewhere:
+        # LiteRT files are made from it, wherever it goes.
+        saved = (folder if "savedmodel" in formats else Path(elsewhere)) / "1"
+        unsupported = _write_formats(model, folder, saved, formats, recipe, labels)
         _refuse(operations.problems(folder))
         if not asked(model, folder):
             line = "{signature} to {runtime}: {reason}"
             _refuse([line.format(**entry) for entry in unsupported])
         model.save(folder / "model.keras")
+        reproducible.settle_keras(folder / "model.keras")
         if hasattr(model, "codec"):
             write_json(folder / "tokenizer.json", model.codec.values())
         rows = parity(model, folder)
         exact = [row for row in rows if row["runtime"] in runtimes.RUNTIMES]
         _refuse(failures(exact))
-        compared = {"rows": exact, **_variants(model, folder, rows)}
+        compared = {"rows": exact, **_variants(model, folder, saved, rows)}
         write_json(folder / "parity.json", compared | {"unsupported": unsupported})
         seed = recipe.train.seed if recipe else 0
         # Figures keep the seed and the versions that they were measured with.
@@ -103,15 +106,15 @@ def write_artifact(
         _refuse(contents.problems(model, folder))
 
 
-def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
+def _write_formats(model, folder, saved, formats, recipe, labels) -> list[dict]:
     """-> what can't be exported: {"signature", "runtime", "reason"}."""
     reasons = {}
     name = recipe.name if recipe else model.name
     served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
     if served:
-        savedmodel.write(model, folder / "1")  # LiteRT files are made from it
+        savedmodel.write(model, saved)
         requests = {key: FIXED[0].inputs(s) for key, s in served.items()}
-        serving.write_warmup(folder / "1", name, requests)
+        serving.write_warmup(saved, name, requests)
     elif "savedmodel" in formats:
         raise InputError("no signature is for savedmodel: leave that format out")
     if "onnx" in formats:
@@ -122,12 +125,8 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
             about["labels"] = json.dumps(labels, ensure_ascii=False)
         reasons["onnx"] = onnx.write(model, folder / "onnx", about)
     if "litert" in formats and served:
-        target = folder / "litert"
-        budget = LARGEST - sum(p.stat().st_size for p in folder.rglob("*"))
         names = [k for k, s in model.signatures().items() if s.serves("litert")]
-        reasons["litert"] = litert.write(folder / "1", names, target, budget)
-    if served and "savedmodel" not in formats:
-        shutil.rmtree(folder / "1")
+        reasons["litert"] = litert.write(saved, names, folder)
     for runtime in formats:
         for name, signature in model.signatures().items():
             if not signature.serves(runtime):
@@ -139,34 +138,43 @@ def _write_formats(model, folder, formats, recipe, labels) -> list[dict]:
     ]
 
 
-def _variants(model, folder, rows) -> dict[str, list[dict]]:
-    """The rows of "variants" that answer near enough; of others the files are removed,
-    and the reasons are what is "left_out"."""
+def _variants(model, folder, saved, rows) -> dict[str, list[dict]]:
+    """The rows of "variants" that answer near enough; the files hold no others, and the
+    reasons are what is "left_out"."""
+
+    def pair(row):
+        return row["signature"], row["runtime"]
+
+    rows = [row for row in rows if row["runtime"] in runtimes.VARIANTS]
     reasons = {}
-    for row in rows:
-        if row["runtime"] in runtimes.VARIANTS and not row["ok"]:
+    while off := [row for row in rows if not row["ok"]]:
+        for row in off:
             reason = row.get("error", f"differs by {row['rms_difference']}")
-            reasons[row["signature"], row["runtime"]] = reason
-    for name, runtime in reasons:
-        runtimes.path(runtime, folder, name).unlink()
+            reasons[pair(row)] = reason
+        rows = [row for row in rows if pair(row) not in reasons]
+        for name, runtime in {pair(row) for row in off}:
+            if runtime != "litert-int8":
+                runtimes.path(runtime, folder, name).unlink()
+        if any(row["runtime"] == "litert-int8" for row in off):
+            near = [
+                name for name, runtime in map(pair, rows) if runtime == "litert-int8"
+            ]
+            litert.write_int8(saved, list(dict.fromkeys(near)), folder)
+            rows = [row for row in rows if row["runtime"] != "litert-int8"]
+            rows += parity(model, folder, only=["litert-int8"])
     for path in (folder / "onnx").glob("*.weights"):
         if path.name not in contents.weights(folder):
             path.unlink()
-    kept = [
-        row
-        for row in rows
-        if row["runtime"] in runtimes.VARIANTS
-        and (row["signature"], row["runtime"]) not in reasons
-    ]
+    there = asked(model, folder)
     for name, runtime in contents.variants(model):
-        exact = runtimes.path(runtimes.format(runtime), folder, name)
-        if exact.exists() and not runtimes.path(runtime, folder, name).exists():
+        exact = (name, runtimes.format(runtime))
+        if exact in there and (name, runtime) not in there:
             reasons.setdefault((name, runtime), "saves little")
     left_out = [
         {"signature": name, "runtime": runtime, "reason": reason}
         for (name, runtime), reason in reasons.items()
     ]
-    return {"variants": kept, "left_out": left_out}
+    return {"variants": rows, "left_out": left_out}
 
 
 def _refuse(lines: list[str]) -> None:
@@ -184,7 +192,7 @@ def _write_savedmodel(model, path):
 
 
 def _write_onnx(model, path, signature=None):
-    name = _signature(model, signature, "onnx")
+    name = _signatures(model, signature, "onnx")[0]
     metadata = {"name": model.name, "signature": name, "seed_rule": SEED_RULE}
     proto = onnx.convert(model.signatures()[name], metadata)
     with atomic(path) as temporary:
@@ -192,22 +200,24 @@ def _write_onnx(model, path, signature=None):
 
 
 def _write_litert(model, path, signature=None):
-    name = _signature(model, signature, "litert")
+    names = _signatures(model, signature, "litert")
     with tempfile.TemporaryDirectory() as scratch:
         savedmodel.write(model, Path(scratch) / "1")
-        content = litert.convert(Path(scratch) / "1", name)
+        content, reasons = litert.convertible(Path(scratch) / "1", names)
+    if not content:
+        _refuse([f"{name}: {reason}" for name, reason in reasons.items()])
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _signature(model, name, format):
-    """The name, or the first that a format has."""
+def _signatures(model, name, format) -> list[str]:
+    """All that a format has, or the one that is named."""
     known = [k for k, s in model.signatures().items() if s.serves(format)]
     if not known:
         raise InputError(f"no signature of {type(model).__name__} is for {format}")
     if name is not None and name not in known:
         raise unknown("signature", name, known)
-    return name or known[0]
+    return [name] if name else known
 
 
 # Those that `Model.export` finds, as entry points in setup.cfg.

@@ -219,6 +219,19 @@ def _use(model, folder, served, typical) -> str:
             f'session = onnxruntime.InferenceSession("onnx/{name}.onnx")\n'
             f"outputs = session.run(None, {{{arrays}}})\n```"
         )
+    for name in runtimes.answered("litert", folder, model.signatures())[:1]:
+        entries = model.signatures()[name].inputs.items()
+        arrays = ", ".join(
+            f"{k}={serving.python_value(k, entry, typical)}" for k, entry in entries
+        )
+        blocks.append(
+            "LiteRT (`pip install ai-edge-litert`):\n\n```python\n"
+            "import numpy as np\n"
+            "from ai_edge_litert.interpreter import Interpreter\n\n"
+            f'interpreter = Interpreter("{runtimes.FILES["litert"]}")\n'
+            f'runner = interpreter.get_signature_runner("{name}")\n'
+            f"outputs = runner({arrays})\n```"
+        )
     return "\n\n".join(blocks)
 
 

@@ -19,11 +19,11 @@ from kerasgen.models.base import Model
 
 SAVEDMODEL = (
     "saved_model.pb",
-    "fingerprint.pb",
     "variables/variables.index",
     "variables/variables.data-00000-of-00001",
     serving.WARMUP.as_posix(),
 )
+EARLIER = {"1/fingerprint.pb"}  # in artifacts until version 0.1
 OWN = {"README.md", "metrics.json", "model.keras", "parity.json"}
 OWN |= {manifest.NAME, manifest.DIGEST}
 SEED_RULE = "row i of generate(n, seed) has seed (seed * 2654435761 + i) mod 2^32"
@@ -96,24 +96,41 @@ def _files(model, folder, formats, left_out) -> list[str]:
     if "savedmodel" in formats:
         must |= {f"1/{name}" for name in SAVEDMODEL}
     exact = [(k, f) for k in model.signatures() for f in ("onnx", "litert")]
+    held = {"litert": set(), "litert-int8": set()}  # signatures that files must hold
     for name, runtime in [*exact, *variants(model)]:
         format = runtimes.format(runtime)
         serves = format in formats and model.signatures()[name].serves(format)
         if serves and not {(name, format), (name, runtime)} & left_out:
-            must.add(runtimes.FILES[runtime].format(name))
+            path = runtimes.path(runtime, folder, name)
+            must.add(path.relative_to(folder).as_posix())
+            held.get(runtime, set()).add(name)
     must |= {f"onnx/{name}" for name in weights(folder)}
     card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     found = set(manifest.files(folder)) | {manifest.NAME, manifest.DIGEST}
     lines += [f"{name}: missing" for name in sorted(must - found)]
-    for name in sorted(found - must):
+    for name in sorted(found - must - EARLIER):
         linked = "/" not in name and f"]({name})" in card
         if not linked:
             lines.append(f"{name}: no file of such an artifact")
+    lines += _held(folder, held)
     parents = {parent for name in found for parent in (folder / name).parents}
     parents.add(folder / "1" / "assets")  # empty
     strange = {path for path in folder.rglob("*") if path.is_dir()} - parents
     for path in sorted(strange):
         lines.append(f"{path.relative_to(folder)}/: no folder of such an artifact")
+    return lines
+
+
+def _held(folder, held: dict[str, set[str]]) -> list[str]:
+    """Files that hold several signatures hold those of the model, and no others."""
+    lines = []
+    for runtime, names in held.items():
+        file = runtimes.FILES[runtime]
+        if (folder / file).exists():
+            there = set(runtimes.held_by(folder / file))
+            lines += [f"{file}: no signature {name}" for name in sorted(names - there)]
+            for name in sorted(there - names):
+                lines.append(f"{file}: signature {name} is not the model's")
     return lines
 
 

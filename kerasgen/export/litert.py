@@ -1,63 +1,79 @@
-"""LiteRT (TensorFlow Lite), for phones and small devices: one file a signature."""
+"""LiteRT (TensorFlow Lite), for phones and small devices: one file of all signatures,
+which share its weights."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from kerasgen.export import runtimes
 from kerasgen.quiet import quiet
 
+SMALLER = 0.6  # times the exact file, at most, that one of smaller weights may have
 
-def convert(savedmodel: Path, signature: str, int8: bool = False) -> bytes:
-    """One signature of a SavedModel, with built-in operations only.
+
+def convert(savedmodel: Path, signatures: Sequence[str], int8: bool = False) -> bytes:
+    """Signatures of a SavedModel, with built-in operations only.
 
     `int8` stores large weights as 8-bit integers, a scale a channel; the rest stays
     float32 (dynamic-range quantisation).
     """
-    with quiet():
+    with tempfile.TemporaryDirectory() as part, quiet():
+        # The converter reads all of a SavedModel, and stumbles over what it can't.
+        _write_part(savedmodel, signatures, part)
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            str(savedmodel), signature_keys=[signature]
+            part, signature_keys=list(signatures)
         )
         if int8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         return converter.convert()
 
 
-def write(savedmodel: Path, signatures, folder: Path, budget: int) -> dict[str, str]:
-    """Write `folder`/<signature>.tflite; -> signature -> reason, where it can't be.
-
-    A file that would bring `folder` above `budget` bytes is left out, reason "size".
-    With each goes `<signature>.int8.tflite`, where it is much smaller.
-    """
-    folder.mkdir()
-    unsupported = {}
+def _write_part(savedmodel: Path, signatures: Sequence[str], path: str) -> None:
+    """A SavedModel of some signatures of another, with the weights that they read."""
     loaded = tf.saved_model.load(str(savedmodel))
-    for name in signatures:
-        try:
-            # By itself: the converter reads all of a file, for every signature.
-            with tempfile.TemporaryDirectory() as alone:
-                _write_alone(loaded.signatures[name], name, alone)
-                content = convert(Path(alone), name)
-                small = convert(Path(alone), name, int8=True)
-        except Exception as error:  # the converter raises all kinds
-            unsupported[name] = " ".join(str(error).split())[:300]
-            continue
-        if len(content) > budget:
-            unsupported[name] = "size"
-            continue
-        budget -= len(content)
-        (folder / f"{name}.tflite").write_bytes(content)
-        if len(small) < min(budget, 0.6 * len(content)):
-            budget -= len(small)
-            (folder / f"{name}.int8.tflite").write_bytes(small)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    module = tf.Module()
+    module.functions = {name: loaded.signatures[name] for name in signatures}
+    module.read = [v for f in module.functions.values() for v in f.variables]
+    tf.saved_model.save(module, path, signatures=module.functions)
+
+
+def write(savedmodel: Path, signatures: Sequence[str], artifact: Path) -> dict:
+    """Write the LiteRT files of an artifact; -> signature -> reason, where it can't be.
+
+    Beside the exact file goes one with weights of 8 bits, if it is much smaller.
+    """
+    content, unsupported = convertible(savedmodel, signatures)
+    names = [name for name in signatures if name not in unsupported]
+    if names:
+        path = runtimes.path("litert", artifact)
+        path.parent.mkdir()
+        path.write_bytes(content)
+        write_int8(savedmodel, names, artifact)
     return unsupported
 
 
-def _write_alone(function, name: str, path: str) -> None:
-    """A SavedModel of one signature of a loaded one."""
-    module = tf.Module()
-    module.function, module.read = function, list(function.variables)
-    with quiet():
-        tf.saved_model.save(module, path, signatures={name: function})
+def write_int8(savedmodel: Path, signatures: Sequence[str], artifact: Path) -> None:
+    """Write the file with weights of 8 bits; or none, if it saves little."""
+    path = runtimes.path("litert-int8", artifact)
+    path.unlink(missing_ok=True)
+    content = convert(savedmodel, signatures, int8=True) if signatures else b""
+    exact = runtimes.path("litert", artifact).stat().st_size
+    if 0 < len(content) < SMALLER * exact:
+        path.write_bytes(content)
+
+
+def convertible(savedmodel: Path, signatures: Sequence[str]) -> tuple[bytes, dict]:
+    """The file of all signatures that can be converted, and signature -> reason of the
+    others: one that can't would keep the rest from the file."""
+    try:
+        return convert(savedmodel, signatures), {}
+    except Exception as error:  # the converter raises all kinds
+        if len(signatures) == 1:
+            return b"", {signatures[0]: " ".join(str(error).split())[:300]}
+    reasons = {}
+    for name in signatures:
+        reasons |= convertible(savedmodel, [name])[1]
+    rest = [name for name in signatures if name not in reasons]
+    return convert(savedmodel, rest) if rest else b"", reasons

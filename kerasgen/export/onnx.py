@@ -16,6 +16,7 @@ import tf2onnx
 from onnx import external_data_helper, numpy_helper
 
 from kerasgen.export import loops, rewrites
+from kerasgen.export.canonical import settle_onnx
 from kerasgen.models.base import Model
 from kerasgen.signature import Signature
 
@@ -53,6 +54,7 @@ def convert(signature: Signature, metadata: dict[str, str]) -> onnx.ModelProto:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param.startswith("unk__"):
                 size.Clear()
+    settle_onnx(proto.graph)
     about = {"opset": str(OPSET), "ir_version": str(proto.ir_version)}
     for key, text in (metadata | about).items():
         proto.metadata_props.add(key=key, value=text)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,16 @@ def fresh() -> Example:
     return Example(2, 6, seed=secrets.randbits(31), fresh=True)
 
 
-def asked(model: Model, folder: Path) -> list[tuple[str, str]]:
-    """(signature, runtime) of all that files can answer."""
+def asked(
+    model: Model, folder: Path, only: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """(signature, runtime) of all that files can answer, in all runtimes or some."""
     pairs = []
-    for runtime in [*runtimes.RUNTIMES, *runtimes.VARIANTS]:
+    for runtime in only or [*runtimes.RUNTIMES, *runtimes.VARIANTS]:
         format = runtimes.format(runtime)
         names = [k for k, s in model.signatures().items() if s.serves(format)]
         if format == "savedmodel":
             names.append(DEFAULT)
-        files = {name: runtimes.path(runtime, folder, name) for name in names}
-        pairs += [(name, runtime) for name, path in files.items() if path.exists()]
+        answered = runtimes.answered(runtime, folder, names)
+        pairs += [(name, runtime) for name in answered]
     return pairs

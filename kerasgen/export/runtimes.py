@@ -10,23 +10,52 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-FILES = {  # of a signature; SavedModels have one for all
+FILES = {  # of a signature in ONNX; SavedModels and LiteRT have one for all
     "onnx": "onnx/{}.onnx",
     "onnx-fp16": "onnx/{}.fp16.onnx",
     "onnx-int8": "onnx/{}.int8.onnx",
+    "litert": "litert/model.tflite",
+    "litert-int8": "litert/model.int8.tflite",
+}
+
+
+ALONE = {  # until version 0.1 each signature had a file of its own
     "litert": "litert/{}.tflite",
     "litert-int8": "litert/{}.int8.tflite",
 }
 
 
-def path(runtime: str, artifact: Path, signature: str) -> Path:
+def path(runtime: str, artifact: Path, signature: str = "") -> Path:
     """The file or folder that a runtime opens for a signature."""
-    return artifact / FILES.get(runtime, "1").format(signature)
+    found = artifact / FILES.get(runtime, "1").format(signature)
+    if runtime in ALONE and not found.exists():
+        alone = artifact / ALONE[runtime].format(signature)
+        return alone if alone.exists() else found
+    return found
+
+
+def answered(runtime: str, artifact: Path, signatures: Iterable[str]) -> list[str]:
+    """Those signatures that files of a runtime are there for."""
+    together = artifact / FILES.get(runtime, "1")
+    if format(runtime) == "litert" and together.exists():
+        held = held_by(together)
+        return [name for name in signatures if name in held]
+    return [name for name in signatures if path(runtime, artifact, name).exists()]
+
+
+def held_by(tflite: Path) -> list[str]:
+    """The signatures in a LiteRT file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        return list(Interpreter(model_path=str(tflite)).get_signature_list())
+    except ValueError:
+        return []
 
 
 def format(runtime: str) -> str:
@@ -80,7 +109,7 @@ def litert(artifact: Path, signature: str, runtime: str = "litert") -> Callable:
     """The LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path(runtime, artifact, signature)))
+    interpreter = Interpreter(model_path=str(path(runtime, artifact)))
     runner = interpreter.get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasgen.errors import InputError
+from kerasgen.export import reproducible
 from kerasgen.models.base import Model
+from kerasgen.quiet import quiet
 
 DEFAULT = "serving_default"  # what servers answer if no signature is named
 INIT = "__saved_model_init_op"  # TensorFlow's own: it fills tables
@@ -16,18 +17,26 @@ INIT = "__saved_model_init_op"  # TensorFlow's own: it fills tables
 
 def write(model: Model, path: Path) -> None:
     """Write every signature of `model`; the first is `serving_default` too."""
-    archive = keras.export.ExportArchive()  # finds variables; track() stores them twice
-    for resource in (
-        model.codec.tokenizer.resources() if hasattr(model, "codec") else ()
-    ):
-        archive.track(resource)
-    served = {k: s for k, s in model.signatures().items() if s.serves("savedmodel")}
-    if not served:
+    functions = {
+        name: tf.function(
+            signature.positional(), input_signature=signature.specs(), autograph=False
+        ).get_concrete_function()
+        for name, signature in model.signatures().items()
+        if signature.serves("savedmodel")
+    }
+    if not functions:
         raise InputError(f"no signature of {type(model).__name__} is for savedmodel")
-    for i, (name, signature) in enumerate(served.items()):
-        for key in [name] if i else [name, DEFAULT]:
-            archive.add_endpoint(key, signature.positional(), signature.specs())
-    archive.write_out(str(path), verbose=False)
+    read = {id(v) for function in functions.values() for v in function.variables}
+    module = tf.Module()
+    module.weights = [v.value for v in model.variables if id(v.value) in read]
+    if hasattr(model, "codec"):
+        module.resources = model.codec.tokenizer.resources()
+    first = next(iter(functions.values()))
+    served = {**functions, DEFAULT: first}
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    with quiet():
+        tf.saved_model.save(module, str(path), signatures=served, options=options)
+    reproducible.settle_savedmodel(path)
 
 
 def endpoints(path: Path) -> dict:

@@ -51,8 +51,9 @@ def server(
             name: entry
             for name, entry in manifest.read(place.folder)["signatures"].items()
             if entry.get("only") in (None, format)
-            and runtimes.path(runtime, place.folder, name).exists()
         }
+        answered = runtimes.answered(runtime, place.folder, described)
+        described = {name: described[name] for name in answered}
     if signature is not None and signature not in described:
         have = ", ".join(described) or "none"
         raise InputError(

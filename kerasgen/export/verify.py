@@ -44,9 +44,9 @@ def parity(
     model: Model,
     folder: Path,
     examples: Sequence[Example] = FIXED,
-    format: str | None = None,
-):
-    """Compare every exported signature with Keras; those of one format, if it is given.
+    only: Sequence[str] | None = None,
+) -> list[dict]:
+    """Compare every exported signature with Keras, in all runtimes or `only` in some.
 
     Each runtime answers in a process of its own that can't import kerasgen or Keras.
 
@@ -63,8 +63,7 @@ def parity(
     cases = list(_cases(model, examples))
     seconds, times = PATIENCE
     limit = max(seconds, times * (time.monotonic() - start))
-    rows, pairs = [], asked(model, folder)
-    pairs = [p for p in pairs if format in (None, runtimes.format(p[1]))]
+    rows, pairs = [], asked(model, folder, only)
     for runtime in dict.fromkeys(runtime for _, runtime in pairs):
         its = [case for case in cases if (case.name, runtime) in pairs]
         with tempfile.TemporaryDirectory() as scratch:
@@ -273,7 +272,8 @@ def verify(path, runtime: str | None = None) -> list[dict]:
             raise unknown("runtime", runtime, runtimes.RUNTIMES | runtimes.VARIANTS)
         format = runtimes.format(runtime)
         parts, formats = (manifest.PARTS["keras"], manifest.PARTS[format]), [format]
-        alone = {"format": format}
+        every = [*runtimes.RUNTIMES, *runtimes.VARIANTS]
+        alone = {"only": [name for name in every if runtimes.format(name) == format]}
     wrong = manifest.differences(folder, parts)
     _refuse(folder, wrong or operations.problems(folder, formats))
     if manifest.read(folder).get("formats") == []:

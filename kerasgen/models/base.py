@@ -248,8 +248,9 @@ class Model(Presets, Trainer, keras.Model):
             format: "artifact" writes the verified folder of SavedModel, ONNX and
                 LiteRT files; "tf_saved_model", "onnx" or "litert" writes that alone.
                 Packages add their own as entry points "kerasgen.exporters".
-            **options: "onnx" and "litert" take `signature`, its name; "artifact"
-                takes `formats`, `recipe` and `figures`.
+            **options: "onnx" and "litert" take `signature`, a name; without it
+                "onnx" writes the first, "litert" all in one file. "artifact" takes
+                `formats`, `recipe` and `figures`.
         Raises:
             InputError: for an unknown format, or a path that can't be written.
             RunError: where a runtime computes something else than Keras.

@@ -1,6 +1,7 @@
 """Artifacts: whole, verified, and of use without kerasgen."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import pytest
 import toy
 
 import kerasgen
+from kerasgen import manifest
 from kerasgen.cli import main
 from kerasgen.errors import InputError, RunError
-from kerasgen.export import runtimes
+from kerasgen.export import reproducible, runtimes, verify
 from kerasgen.models.base import Model
 
 
@@ -24,12 +26,13 @@ def test_the_files_of_an_artifact(digits_artifact):
     assert names >= {"1", "onnx", "litert", "model.keras", "recipe.yaml", "README.md"}
     assert names >= {"metrics.json", "parity.json", "samples.png", "manifest.json"}
     signatures = ["decode", "encode", "generate", "reconstruct", "score"]
-    for folder, suffix in (("onnx", "onnx"), ("litert", "tflite")):
-        found = {
-            path.name.split(".")[0]
-            for path in (digits_artifact / folder).glob(f"*.{suffix}")
-        }
-        assert sorted(found) == signatures
+    found = {path.name.split(".")[0] for path in digits_artifact.glob("onnx/*.onnx")}
+    assert sorted(found) == signatures
+    found = {path.name for path in (digits_artifact / "litert").iterdir()}
+    assert found == {"model.tflite", "model.int8.tflite"}
+    for runtime in ("litert", "litert-int8"):
+        held = runtimes.held_by(runtimes.path(runtime, digits_artifact))
+        assert sorted(held) == signatures
     figures = json.loads((digits_artifact / "metrics.json").read_text())["figures"]
     assert {"elbo", "nll", "nll_k500", "reconstruction_error"} <= set(figures)
     for figure in figures.values():
@@ -57,7 +60,7 @@ def test_verify_passes(digits_artifact, capsys):
 FILES = [
     "1/saved_model.pb",
     "onnx/generate.onnx",
-    "litert/decode.tflite",
+    "litert/model.tflite",
     "model.keras",
     "metrics.json",
     "README.md",
@@ -230,6 +233,11 @@ def test_weights_are_stored_once(digits_artifact):
     shared, half = sizes.pop("shared.weights"), sizes.pop("shared.fp16.weights")
     assert shared > 10 * max(sizes.values())
     assert half == pytest.approx(shared / 2, rel=0.01)
+    exact, small = (
+        runtimes.path(runtime, digits_artifact).stat().st_size
+        for runtime in ("litert", "litert-int8")
+    )
+    assert shared < exact < 1.1 * shared and small < 0.5 * exact
     assert not any(Path(path).is_symlink() for path in folder.iterdir())
 
 
@@ -244,10 +252,50 @@ def test_smaller_weights_are_measured(digits_artifact, tmp_path):
     assert len({row["signature"] for row in rows}) == 5
     for row in rows:
         assert row["max_abs_difference"] > 0 and row["ok"]
-        file = runtimes.path("litert-int8", digits_artifact, row["signature"])
-        assert (
-            file.stat().st_size
-            < 0.6 * file.with_name(f"{row['signature']}.tflite").stat().st_size
-        )
     images = {row["max_abs_difference"] for row in rows if row["signature"] == "decode"}
     assert max(images) < 0.2
+
+
+def test_what_8_bits_spoil_is_left_out(digits_artifact, tmp_path, monkeypatch):
+    """The file is made anew of the other signatures, and these are compared again."""
+    rows = json.loads((digits_artifact / "parity.json").read_text())["variants"]
+    loss = {}
+    for row in [row for row in rows if row["runtime"] == "litert-int8"]:
+        most = max(loss.get(row["signature"], 0.0), row["rms_difference"])
+        loss[row["signature"]] = most
+    limit = sorted(loss.values())[2]
+    monkeypatch.setitem(verify.LOSS, "litert-int8", limit * 1.001)
+    out = kerasgen.load(digits_artifact).export(tmp_path / "a", formats=["litert"])
+    near = {name for name, most in loss.items() if most <= limit}
+    assert set(runtimes.held_by(runtimes.path("litert-int8", out))) == near
+    recorded = json.loads((out / "parity.json").read_text())
+    assert {row["signature"] for row in recorded["variants"]} == near
+    assert {row["signature"] for row in recorded["left_out"]} == loss.keys() - near
+
+
+def test_equal_models_give_equal_files(digits_run, digits_artifact, tmp_path):
+    """In another process, with other hashes of strings, and where other models were
+    before."""
+    command = ["export", str(digits_run), "--out", str(tmp_path / "again"), "--quiet"]
+    subprocess.run(
+        [sys.executable, "-m", "kerasgen", *command],
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
+    names = manifest.files(digits_artifact)
+    assert names == manifest.files(tmp_path / "again")
+    differ = [
+        name
+        for name in [*names, manifest.NAME, manifest.DIGEST]
+        if (digits_artifact / name).read_bytes()
+        != (tmp_path / "again" / name).read_bytes()
+    ]
+    assert not differ
+
+
+def test_a_model_that_was_loaded_gives_the_same_file(digits_artifact, tmp_path):
+    model = reproducible.baked(kerasgen.load(digits_artifact))
+    model.save(tmp_path / "model.keras")
+    reproducible.settle_keras(tmp_path / "model.keras")
+    content = (digits_artifact / "model.keras").read_bytes()
+    assert (tmp_path / "model.keras").read_bytes() == content

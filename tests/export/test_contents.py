@@ -14,7 +14,7 @@ import kerasgen
 from kerasgen import manifest
 from kerasgen.cli import main
 from kerasgen.errors import RunError
-from kerasgen.export import runtimes, serving, verify
+from kerasgen.export import litert, runtimes, serving, verify
 from kerasgen.models.loading import load_keras
 
 
@@ -100,6 +100,14 @@ def a_foreign_file(folder):
     (folder / "litert" / "payload.bin").write_bytes(b"x")
 
 
+def signatures_of_litert(names):
+    def change(folder):
+        content = litert.convert(folder / "1", names)
+        runtimes.path("litert", folder).write_bytes(content)
+
+    return change
+
+
 def a_picture_that_no_card_shows(folder):
     shutil.copy(folder / "samples.png", folder / "other.png")
 
@@ -150,6 +158,7 @@ def resaved(change):
         warmup = (folder / "1" / serving.WARMUP).read_bytes()
         shutil.rmtree(folder / "1")
         tf.saved_model.save(module, str(folder / "1"), signatures=functions)
+        (folder / "1" / "fingerprint.pb").unlink()
         (folder / "1" / serving.WARMUP).parent.mkdir()
         (folder / "1" / serving.WARMUP).write_bytes(warmup)
 
@@ -190,6 +199,14 @@ FORGED = [
     (rows_invented, "parity.json: dream onnx 1: of no file"),
     (parity_truncated, "parity.json: missing or damaged"),
     (a_foreign_file, "litert/payload.bin: no file of such an artifact"),
+    (
+        signatures_of_litert(["decode", "generate"]),
+        "litert/model.tflite: no signature encode",
+    ),
+    (
+        signatures_of_litert(["generate", "serving_default"]),
+        "litert/model.tflite: signature serving_default is not the model's",
+    ),
     (a_picture_that_no_card_shows, "other.png: no file of such an artifact"),
     (figures_of_others, "metrics.json: figures of another model: nll: of other"),
     (figures_truncated, "metrics.json: damaged"),
@@ -374,7 +391,7 @@ def test_nothing_is_run_that_does_more_than_compute(copy, tmp_path, capsys):
         ("savedmodel", "1/variables/variables.data-00000-of-00001"),
         ("onnx", "onnx/shared.weights"),
         ("onnx-fp16", "onnx/shared.fp16.weights"),
-        ("litert", "litert/generate.tflite"),
+        ("litert", "litert/model.tflite"),
     ],
 )
 def test_nothing_is_run_that_was_changed(copy, capsys, runtime, name):
