@@ -7,6 +7,7 @@ imported when they are first used, so that `import kerasgen` is quick.
 import lazy_loader
 
 from kerasgen.errors import unknown
+from kerasgen.extras import needing
 
 __version__ = "0.2.0"
 _lazy, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -14,7 +15,8 @@ _lazy, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 def __getattr__(name):
     try:
-        return _lazy(name)
+        with needing("export"):  # for `verify`
+            return _lazy(name)
     except AttributeError as error:
         line = str(unknown("name in kerasgen", name, __all__))
         raise AttributeError(line, name=name) from error

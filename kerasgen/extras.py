@@ -1,7 +1,9 @@
 """Extras: packages that not every user needs."""
 
+import contextlib
 import functools
 import importlib.metadata as metadata
+from collections.abc import Iterator
 
 from packaging.requirements import Requirement
 
@@ -23,6 +25,16 @@ def need(extra: str) -> None:
         raise InputError(
             f"this needs the extra {extra!r} of {DISTRIBUTION}: pip install {names}"
         )
+
+
+@contextlib.contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """`need`, where something can't be imported inside."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        need(extra)
+        raise
 
 
 def _packages(extra: str) -> list[Requirement]:

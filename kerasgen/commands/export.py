@@ -6,12 +6,14 @@ from kerasgen import recipe as recipes
 from kerasgen.commands.options import chosen, place_of, recipe_of, sampler, say
 from kerasgen.conventions import FORMATS
 from kerasgen.errors import InputError, unknown
+from kerasgen.extras import need
 from kerasgen.files import read_json
 from kerasgen.places import label_names
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
+    need("export")
     settings = chosen(options, "model")["model"] | sampler(options, "guidance")
     place = place_of(options, "keras")
     recipe = recipe_of(place)

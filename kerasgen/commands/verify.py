@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from kerasgen import hub
+from kerasgen.extras import need
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
 
 
 def run(options):
+    need("export")
     folder = Path(options.model)
     named = hub.is_address(options.model) or folder.name == options.model
     if named and not folder.exists():

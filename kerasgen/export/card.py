@@ -23,7 +23,7 @@ def write(
     """Write `folder`/README.md from the files that are there already.
 
     Args:
-        model, recipe: see `kerasgen.export.write_artifact`.
+        model, recipe: see `kerasgen.export.artifact.write_artifact`.
         folder: the artifact.
         examples: test inputs, for requests.
         labels: the names of the classes.

@@ -109,7 +109,7 @@ def litert(artifact: Path, signature: str, runtime: str = "litert") -> Callable:
     """The LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path(runtime, artifact)))
+    interpreter = Interpreter(model_path=str(path(runtime, artifact, signature)))
     runner = interpreter.get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 

@@ -2,7 +2,8 @@
 
 from kerasgen import manifest
 from kerasgen.errors import InputError
-from kerasgen.export import operations, runtimes
+from kerasgen.export import runtimes
+from kerasgen.extras import need
 from kerasgen.models.loading import load_keras
 from kerasgen.places import Place
 
@@ -41,6 +42,9 @@ def server(
                 f"{next(iter(settings))} is fixed in exported files: choose it when "
                 "you export, or use --runtime keras"
             )
+        need("export")
+        from kerasgen.export import operations
+
         format = runtimes.format(runtime)
         wrong = manifest.differences(place.folder, manifest.PARTS[format])
         wrong = wrong or operations.problems(place.folder, [format])

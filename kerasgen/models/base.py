@@ -17,6 +17,7 @@ from keras import ops
 
 from kerasgen.conventions import family_name, same
 from kerasgen.errors import InputError, require, unknown
+from kerasgen.extras import needing
 from kerasgen.inputs import Input
 from kerasgen.models.phase import Phase
 from kerasgen.models.presets import Presets
@@ -258,7 +259,9 @@ class Model(Presets, Trainer, keras.Model):
         exporters = metadata.entry_points(group="kerasgen.exporters")
         if format not in exporters.names:
             raise unknown("format", format, exporters.names)
-        return exporters[format].load()(self, filepath, **options)
+        with needing("export"):
+            write = exporters[format].load()
+        return write(self, filepath, **options)
 
 
 class GenerativeModel(Model):

@@ -18,7 +18,7 @@ from kerasgen import backend, data, recipe
 from kerasgen.building import create
 from kerasgen.data.examples import examples
 from kerasgen.data.stream import stream
-from kerasgen.export import export
+from kerasgen.export.artifact import export
 from kerasgen.training import checkpoint, loop
 
 RECIPES = {name: name for name in recipe.names()}
