@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kerasgen import hub
+from kerasgen.errors import tell
 from kerasgen.extras import need
 from kerasgen.places import find
 from kerasgen.quiet import import_tensorflow
@@ -17,9 +18,12 @@ def run(options):
         place = find(options.model, runtimes, options.quiet)
         folder = place.folder or place.keras
     import_tensorflow()
+    from kerasgen.export.runtimes import left_out
     from kerasgen.export.verify import verify
 
     rows = verify(folder, options.runtime)
+    for name, reason in left_out().items():
+        tell(f"{name} is not compared: {reason}")
     if options.quiet:
         return
     for row in rows:

@@ -127,6 +127,9 @@ def _write_formats(model, folder, saved, formats, recipe, labels) -> list[dict]:
     if "litert" in formats and served:
         names = [k for k, s in model.signatures().items() if s.serves("litert")]
         reasons["litert"] = litert.write(saved, names, folder)
+    if "savedmodel" in formats:
+        for runtime, reason in runtimes.left_out().items():
+            reasons[runtime] = dict.fromkeys([*served, savedmodel.DEFAULT], reason)
     for runtime in formats:
         for name, signature in model.signatures().items():
             if not signature.serves(runtime):

@@ -69,8 +69,9 @@ def problems(model: Model, folder: Path) -> list[str]:
     pairs = asked(model, folder)
     if not pairs:
         lines.append("no signature is in any format: there is nothing to compare")
-    must = {(*pair, e.batch) for pair in pairs for e in FIXED}
-    for key in sorted(must ^ compared, key=str):
+    must = {(*pair, e.batch) for pair in pairs if pair not in left_out for e in FIXED}
+    elsewhere = {key for key in compared if key[1] in runtimes.left_out()}
+    for key in sorted(must ^ (compared - elsewhere), key=str):
         off = "missing" if key in must else "of no file"
         lines.append(f"parity.json: {' '.join(map(str, key))}: {off}")
     if hasattr(model, "codec") and not _codec_is_own(model, folder):

@@ -47,8 +47,10 @@ def asked(
     model: Model, folder: Path, only: Sequence[str] | None = None
 ) -> list[tuple[str, str]]:
     """(signature, runtime) of all that files can answer, in all runtimes or some."""
-    pairs = []
+    pairs, skipped = [], runtimes.left_out()
     for runtime in only or [*runtimes.RUNTIMES, *runtimes.VARIANTS]:
+        if runtime in skipped:
+            continue
         format = runtimes.format(runtime)
         names = [k for k, s in model.signatures().items() if s.serves(format)]
         if format == "savedmodel":

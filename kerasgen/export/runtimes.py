@@ -158,6 +158,19 @@ def without_objects(arrays: dict) -> dict:
     }
 
 
+def c_library() -> tuple[Path, Path]:
+    """TensorFlow's own of its C interface; both only on Linux."""
+    home = Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0])
+    return home / "libtensorflow_framework.so.2", home / "libtensorflow_cc.so.2"
+
+
+def left_out() -> dict[str, str]:
+    """Runtimes that this machine can't ask, and why."""
+    if all(path.exists() for path in c_library()):
+        return {}
+    return {"tensorflow_c": "its C library is in TensorFlow's packages for Linux only"}
+
+
 class _Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
@@ -169,11 +182,8 @@ class _CSession:
     STRING, STRING_SIZE = 7, 24  # and the bytes of a TF_TString
 
     def __init__(self, folder: Path):
-        home = Path(
-            importlib.util.find_spec("tensorflow").submodule_search_locations[0]
-        )
-        for library in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
-            self.tf = ctypes.CDLL(str(home / library), mode=ctypes.RTLD_GLOBAL)
+        for library in c_library():
+            self.tf = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
         for name in (
             "NewStatus",
             "NewGraph",

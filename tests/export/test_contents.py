@@ -14,7 +14,7 @@ import kerasgen
 from kerasgen import manifest
 from kerasgen.cli import main
 from kerasgen.errors import RunError
-from kerasgen.export import litert, runtimes, serving, verify
+from kerasgen.export import contents, litert, runtimes, serving, verify
 from kerasgen.models.loading import load_keras
 
 
@@ -256,6 +256,31 @@ def test_every_signature_is_compared_and_what_servers_take_by_default(copy):
     assert {row["runtime"] for row in recorded["rows"]} == {*runtimes.RUNTIMES}
     named = {row["signature"] for row in recorded["rows"]}
     assert named == {*load_keras(copy / "model.keras").signatures(), "serving_default"}
+
+
+def test_where_tensorflow_has_no_c_library_its_loader_is_left_out(
+    copy, monkeypatch, capsys, tmp_path
+):
+    """As on macOS; what is made there is whole here, as it says why."""
+    nowhere = tmp_path / "one.so", tmp_path / "other.so"
+    monkeypatch.setattr(runtimes, "c_library", lambda: nowhere)
+    assert main(["verify", str(copy)]) == 0
+    said = capsys.readouterr()
+    assert "tensorflow_c is not compared: its C library" in said.err
+    assert "tensorflow_c" not in said.out
+
+    recorded = json.loads((copy / "parity.json").read_text())
+    rows = [row for row in recorded["rows"] if row["runtime"] == "tensorflow_c"]
+    recorded["rows"] = [row for row in recorded["rows"] if row not in rows]
+    names = dict.fromkeys(row["signature"] for row in rows)
+    gone = [{"signature": n, "runtime": "tensorflow_c", "reason": ""} for n in names]
+    monkeypatch.undo()
+    model = load_keras(copy / "model.keras")
+    (copy / "parity.json").write_text(json.dumps(recorded))
+    assert len(contents.problems(model, signed(copy))) == len(rows)
+    recorded["unsupported"] += gone
+    (copy / "parity.json").write_text(json.dumps(recorded))
+    assert contents.problems(model, signed(copy)) == []
 
 
 @pytest.fixture
