@@ -1,6 +1,7 @@
 """LiteRT (TensorFlow Lite), for phones and small devices: one file of all signatures,
 which share its weights."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,9 +72,15 @@ def convertible(savedmodel: Path, signatures: Sequence[str]) -> tuple[bytes, dic
         return convert(savedmodel, signatures), {}
     except Exception as error:  # the converter raises all kinds
         if len(signatures) == 1:
-            return b"", {signatures[0]: " ".join(str(error).split())[:300]}
+            return b"", {signatures[0]: _reason(error)}
     reasons = {}
     for name in signatures:
         reasons |= convertible(savedmodel, [name])[1]
     rest = [name for name in signatures if name not in reasons]
     return convert(savedmodel, rest) if rest else b"", reasons
+
+
+def _reason(error: Exception) -> str:
+    """An error of the converter, without functions, whose numbers are others each
+    time."""
+    return re.sub(r"@\w+", "", " ".join(str(error).split()))[:300]
