@@ -285,8 +285,8 @@ def test_public_names_are_listed():
     models = {"Autoencoder", "DDPM", "GAN", "ImageClassifier", "LanguageModel"}
     assert {*models, "VAE", "Translator", "TextClassifier", "Model"} <= set(names)
     assert {"load", "verify", "list_recipes", "InputError"} <= set(names)
-    assert names == sorted(kerasgen.__all__) and kerasgen.__version__
-    for name in names:
+    assert names == sorted(["__version__", *kerasgen.__all__])
+    for name in kerasgen.__all__:
         assert inspect.getdoc(getattr(kerasgen, name)), name
     kinds = kerasgen.Model.families.values()
     own = {kind.__name__ for kind in kinds if kind.__module__.startswith("kerasgen.")}

@@ -199,7 +199,7 @@ def _write_onnx(model, path, signature=None):
     metadata = {"name": model.name, "signature": name, "seed_rule": SEED_RULE}
     proto = onnx.convert(model.signatures()[name], metadata)
     with atomic(path) as temporary:
-        temporary.write_bytes(proto.SerializeToString())
+        temporary.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def _write_litert(model, path, signature=None):

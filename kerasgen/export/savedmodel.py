@@ -26,9 +26,12 @@ def write(model: Model, path: Path) -> None:
     }
     if not functions:
         raise InputError(f"no signature of {type(model).__name__} is for savedmodel")
-    read = {id(v) for function in functions.values() for v in function.variables}
+    read = {id(v): v for function in functions.values() for v in function.variables}
     module = tf.Module()
-    module.weights = [v.value for v in model.variables if id(v.value) in read]
+    module.weights = [
+        read.pop(id(v.value)) for v in model.variables if id(v.value) in read
+    ]
+    module.others = list(read.values())  # what operations.py says is not to be there
     if hasattr(model, "codec"):
         module.resources = model.codec.tokenizer.resources()
     first = next(iter(functions.values()))

@@ -54,7 +54,7 @@ def write_warmup(savedmodel: Path, name: str, requests: dict) -> None:
         for signature, inputs in requests.items():
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request(name, signature, inputs))
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def read_warmup(savedmodel: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -134,9 +134,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
 
 
 def test_the_formats_that_are_read_are_those_that_are_named(tmp_path):
-    """By README, by the error, and by the ends of names."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    listed = re.search(r"folder of pictures \(([^)]*)\)", readme).group(1)
+    """By the documents, by the error, and by the ends of names."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "own-data.md"
+    listed = re.search(r"folder of pictures \(([^)]*)\)", page.read_text()).group(1)
     assert sorted(re.split(r",\s+", listed)) == sorted(FORMATS)
     with pytest.raises(InputError) as caught:
         image_files(tmp_path)
