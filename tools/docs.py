@@ -46,7 +46,7 @@ def reference() -> str:
         ("Models", sorted(models)),
         ("Functions and other classes", sorted(homes.keys() - set(models))),
     ):
-        lines += ["", f"# {title}", ""]
+        lines += ["", f"## {title}", ""]
         lines += [f"::: {homes[name]}.{name}\n" for name in names]
     return "\n".join(lines)
 
@@ -97,9 +97,8 @@ def figure(folder: Path) -> str:
 def zoo(target: Path) -> None:
     """A page of each trained model, its card, and one of all."""
     target.mkdir()
-    lines = ["# Trained models", "", "All of them can be [tried in the browser]"]
-    lines[-1] = "Each is an artifact in `saved_models/`; its page is its card."
-    lines.append("")
+    about = "Each is an artifact in `saved_models/`; its page is its card."
+    lines = ["# Trained models", "", about, ""]
     for card in sorted(ZOO.glob("*/README.md")):
         name, text = card.parent.name, card.read_text(encoding="utf-8")
         for picture in card.parent.glob("*.png"):
