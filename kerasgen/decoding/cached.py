@@ -7,9 +7,10 @@ from keras import ops
 from kerasgen.decoding.sampling import BLOCK
 from kerasgen.networks.attention import folded, hiding, joined, updated, written
 
-# New tokens that one cache holds. One that grew on would be copied as a whole for every
-# block, and TensorFlow's allocator has no use for the holes that it leaves.
-CHAPTER = 256
+# Of longer contexts new tokens have several caches, of an eighth of the context. One
+# that grew on would be copied as a whole for every block, and TensorFlow's allocator
+# has no use for the holes that it leaves.
+SHORT = 512
 
 
 class Cached:
@@ -42,7 +43,9 @@ class Cached:
     @property
     def chapter(self):
         """See `sampling.Decoder`."""
-        return CHAPTER if self.context > CHAPTER else None
+        if self.context <= SHORT:
+            return None
+        return -(-self.context // 8 // BLOCK) * BLOCK
 
     def begin(self, token_ids, lengths):
         x, prompts = self.network.read(token_ids, **self.memory)

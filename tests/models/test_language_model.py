@@ -138,7 +138,7 @@ def test_xla_writes_the_same(trained):
 @pytest.mark.parametrize("context, new", [(12, 40), (40, 120)])
 def test_rows_are_alone_in_every_cache(monkeypatch, context, new):
     """Beyond the context, in chapters, and beside prompts of other lengths."""
-    monkeypatch.setattr("kerasgen.decoding.cached.CHAPTER", 32)
+    monkeypatch.setattr("kerasgen.decoding.cached.SHORT", 16)
     model = language_model(context=context, opening="\n")  # it has no end
     for weight in model.trainable_variables:  # what it sees matters
         weight.assign(weight * 4.0)
