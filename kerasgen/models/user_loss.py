@@ -19,8 +19,8 @@ class UserLoss:
     @property
     def keeps_one_hot(self):
         """Where a loss or metrics are the user's, which may want such rows."""
-        metrics = self.compiled and self._compile_metrics is not None
-        return metrics or self.compiled and self.loss is not None
+        own = (self._compile_metrics, self.loss) if self.compiled else ()
+        return any(each is not None for each in own)
 
     def user_loss(self, label, probabilities):
         """The loss of `compile` for each row, `(batch,)`."""
